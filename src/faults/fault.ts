@@ -1,0 +1,104 @@
+/** Whose fault an outcome is. */
+export type FaultScope =
+  | 'key'
+  | 'key+model'
+  | 'group'
+  | 'group+model'
+  | 'provider'
+  | 'provider+model'
+  | 'ip'
+  | 'request';
+
+/**
+ * What follows from a fault.
+ * - `disable`: the key is out until it has been validated again.
+ * - `probation`: the key is a suspect until another key answers the same request.
+ * - `cool`: out until a time.
+ * - `breaker`: counts against the provider; no key is blamed.
+ * - `retry`: the same key may be tried once more.
+ * - `fail`: the caller gets the error; nobody is blamed.
+ */
+export type FaultAction = 'disable' | 'probation' | 'cool' | 'breaker' | 'retry' | 'fail';
+
+/**
+ * How sure the classification is.
+ * - `certain`: the provider named the culprit beyond doubt; no contrast is needed.
+ * - `likely`: a documented code or reason.
+ * - `guess`: read from a status or a message alone.
+ */
+export type FaultCertainty = 'certain' | 'likely' | 'guess';
+
+/** What one failed attempt says. */
+export interface Fault {
+  /** A short stable name such as `invalid_key`, `rate_limit`, `overloaded`; stats count by it. */
+  readonly kind: string;
+  readonly scope: FaultScope;
+  readonly action: FaultAction;
+  readonly certainty: FaultCertainty;
+  /** When the culprit may be tried again, epoch ms; absent where the provider did not say. */
+  readonly until?: number;
+  /** The default cool-down in ms where `until` is absent and the rule knows one. */
+  readonly coolMs?: number;
+  readonly status?: number;
+  /** The profile and rule that matched, such as `gemini/per-day-quota`. */
+  readonly rule: string;
+}
+
+/** Reads one response header, whatever its container. */
+export type HeaderReader = (name: string) => string | undefined;
+
+/** What an outcome looks like to a rule: the same shape for a Response, an SDK error and a network error. */
+export interface Evidence {
+  readonly status?: number;
+  readonly header: HeaderReader;
+  /** The parsed JSON body; an array-wrapped Google error is unwrapped. */
+  readonly body?: unknown;
+  /** The body's text and the error's message, bounded; for matching, never for showing. */
+  readonly text: string;
+  /** A network error code such as `ECONNRESET`. */
+  readonly networkCode?: string;
+  /** True where the attempt ran into its own timeout. */
+  readonly timedOut: boolean;
+  /** True where the attempt was aborted by the caller. */
+  readonly aborted: boolean;
+}
+
+/** Conditions of a rule; all that are given must hold. */
+export interface FaultMatch {
+  readonly status?: number | readonly number[];
+  /** One of the machine-readable codes, types, reasons or statuses of the body, compared exactly. */
+  readonly code?: string | readonly string[];
+  /** Tested against the provider's message, never against ids or headers. */
+  readonly message?: RegExp;
+  /** Whatever the data cannot say. */
+  readonly test?: (evidence: Evidence) => boolean;
+}
+
+export interface FaultRule {
+  /** Unique within the profile. */
+  readonly name: string;
+  /** Where the fact comes from: a documentation page, an SDK's source. */
+  readonly source: string;
+  readonly match: FaultMatch;
+  /** The `kind` of the fault; the rule's name when absent. */
+  readonly kind?: string;
+  readonly scope: FaultScope;
+  readonly action: FaultAction;
+  readonly certainty?: FaultCertainty;
+  /** Default cool-down in ms, where neither headers nor body say. */
+  readonly coolMs?: number;
+  /** Overrides what headers and body say, for instance the provider's next midnight. Epoch ms. */
+  readonly until?: (evidence: Evidence, now: number) => number | undefined;
+}
+
+/** What is known of one provider's failures: data first. */
+export interface FaultProfile {
+  readonly name: string;
+  /** Provider name patterns this profile is chosen for, such as `*gemini*`. */
+  readonly providers: readonly string[];
+  readonly hosts?: readonly string[];
+  /** The first matching rule wins; the generic tail follows. */
+  readonly rules: readonly FaultRule[];
+  /** IANA zone whose midnight ends the provider's day, where daily quotas follow one. */
+  readonly dayTimeZone?: string;
+}
