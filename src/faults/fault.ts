@@ -40,6 +40,8 @@ export interface Fault {
   /** The default cool-down in ms where `until` is absent and the rule knows one. */
   readonly coolMs?: number;
   readonly status?: number;
+  /** The call's model, where the scope has a `+model` and the call named one. */
+  readonly model?: string;
   /** The profile and rule that matched, such as `gemini/per-day-quota`. */
   readonly rule: string;
 }
@@ -63,7 +65,7 @@ export interface Evidence {
   readonly aborted: boolean;
 }
 
-/** Conditions of a rule; all that are given must hold. */
+/** Conditions of a rule; all that are given must hold. A rule without a status may match an error without one. */
 export interface FaultMatch {
   readonly status?: number | readonly number[];
   /** One of the machine-readable codes, types, reasons or statuses of the body, compared exactly. */
@@ -84,6 +86,7 @@ export interface FaultRule {
   readonly kind?: string;
   readonly scope: FaultScope;
   readonly action: FaultAction;
+  /** `likely` for a rule that matches a code, else `guess`, when absent. */
   readonly certainty?: FaultCertainty;
   /** Default cool-down in ms, where neither headers nor body say. */
   readonly coolMs?: number;
@@ -96,6 +99,8 @@ export interface FaultProfile {
   readonly name: string;
   /** Provider name patterns this profile is chosen for, such as `*gemini*`. */
   readonly providers: readonly string[];
+  /** Patterns of providers that are not meant although `providers` fits them. */
+  readonly exceptProviders?: readonly string[];
   readonly hosts?: readonly string[];
   /** The first matching rule wins; the generic tail follows. */
   readonly rules: readonly FaultRule[];
