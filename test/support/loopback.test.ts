@@ -1,5 +1,4 @@
 import fc from 'fast-check';
-import type { ReadableStreamDefaultReader } from 'node:stream/web';
 import { afterEach, describe, expect, test } from 'vitest';
 import { isRecord } from './loopback/json.ts';
 import {
@@ -38,7 +37,8 @@ interface Answer {
 
 async function ask(url: string, init: RequestInit & { json?: unknown } = {}): Promise<Answer> {
   const { json, ...rest } = init;
-  const response = await fetch(url, json === undefined ? rest : { method: 'POST', body: JSON.stringify(json), ...rest });
+  const sent = json === undefined ? rest : { method: 'POST', body: JSON.stringify(json), ...rest };
+  const response = await fetch(url, sent);
   const body = await response.text();
   let parsed: unknown;
   try {
@@ -369,6 +369,23 @@ describe('disturbances', () => {
     expect(delays).toEqual([70, 5, 5]);
   });
 
+  test('a request without a key, with an unknown one, or to nowhere is refused and logged', async () => {
+    const { server, generate } = await gemini();
+    const bare = await ask(`${server.url}/v1beta/models`);
+    expect(bare.error.message).toContain('unregistered callers');
+    expect((await generate('nobody')).details.ErrorInfo).toMatchObject({ reason: 'API_KEY_INVALID' });
+    const lost = await ask(`${server.url}/v1beta/nowhere`, { headers: { 'x-goog-api-key': fakeGeminiKey('good') } });
+    expect(lost.status).toBe(404);
+    const empty = await generate('good', { body: '{' });
+    expect(empty.error).toMatchObject({ status: 'INVALID_ARGUMENT', message: 'Invalid JSON payload received.' });
+    expect(server.requests.map(({ keyId, kind }) => `${keyId} ${kind}`)).toEqual([
+      'none missing_key',
+      'unknown invalid_key',
+      'key-1 not_found',
+      'key-1 bad_request',
+    ]);
+  });
+
   test('a key of a group that is not described is a mistake', async () => {
     const description = { projects: {}, keys: { [fakeGeminiKey('a')]: { project: 'nowhere' } } };
     await expect(startGemini(description)).rejects.toThrow('"nowhere"');
@@ -408,9 +425,8 @@ describe('a scripted server', () => {
     const server = started(await startScripted([{ chunks: ['first', 'second'], ending: 'stall' }]));
     const controller = new AbortController();
     const response = await fetch(server.url, { signal: controller.signal });
-    const reader: ReadableStreamDefaultReader<Uint8Array> = response.body!.getReader();
-    const first = await reader.read();
-    expect(Buffer.from(first.value ?? []).toString()).toBe('first');
+    const reader = response.body!.getReader();
+    expect(await reader.read()).toEqual({ done: false, value: new TextEncoder().encode('first') });
     controller.abort();
     await expect(reader.read()).rejects.toMatchObject({ name: 'AbortError' });
     await server.idle();

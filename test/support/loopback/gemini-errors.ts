@@ -142,12 +142,12 @@ const ERRORS: Readonly<Record<GeminiFailure | CommonFailure, (situation: Situati
     ),
   location: () => googleError(400, 'FAILED_PRECONDITION', 'User location is not supported for the API use.'),
   not_found: () => ({ status: 404, body: '' }),
-  unknown_model: ({ call }) =>
+  unknown_model: ({ call, match }) =>
     googleError(
       404,
       'NOT_FOUND',
-      `models/${call?.model ?? 'unknown'} is not found for API version v1beta, or is not supported for ` +
-        'generateContent. Call ListModels to see the list of available models and their supported methods.',
+      `models/${call?.model ?? 'unknown'} is not found for API version ${match?.[1] ?? 'v1beta'}, or is not ` +
+        'supported for generateContent. Call ListModels to see the list of available models and their supported methods.',
     ),
   bad_request: ({ complaint }) =>
     googleError(400, 'INVALID_ARGUMENT', complaint ?? 'Request contains an invalid argument.'),

@@ -39,6 +39,7 @@ const MODELS = ['gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-2.5-flash-lite'];
 /**
  * The Gemini API as AI Studio keys see it. Quotas are per project and model, in windows of one minute that
  * begin with their first request and days that end at 00:00 America/Los_Angeles. It has no rate headers.
+ * Every API version is served alike: @google/genai 3 asks for v1, earlier ones for v1beta.
  */
 export function startGemini(description: GeminiDescription): Promise<GeminiServer> {
   const { projects, keys, models = MODELS, reply = (prompt) => `You said: ${prompt}`, ...options } = description;
@@ -59,7 +60,7 @@ function gemini(models: readonly string[], reply: (prompt: string) => string): P
     routes: [
       {
         method: 'POST',
-        path: /^\/v1beta\/models\/([^/:]+):generateContent$/,
+        path: /^\/(v1|v1beta|v1alpha)\/models\/([^/:]+):generateContent$/,
         read: readContents,
         answer: ({ call, requestId }) => {
           const text = reply(call?.prompt ?? '');
@@ -68,20 +69,20 @@ function gemini(models: readonly string[], reply: (prompt: string) => string): P
       },
       {
         method: 'POST',
-        path: /^\/v1beta\/models\/([^/:]+):streamGenerateContent$/,
+        path: /^\/(v1|v1beta|v1alpha)\/models\/([^/:]+):streamGenerateContent$/,
         read: readContents,
         answer: (situation) => streamed(situation, reply),
       },
       {
         method: 'POST',
-        path: /^\/v1beta\/models\/([^/:]+):countTokens$/,
+        path: /^\/(v1|v1beta|v1alpha)\/models\/([^/:]+):countTokens$/,
         read: readContents,
         metered: false,
         answer: ({ call }) => ({ status: 200, body: { totalTokens: call?.tokens ?? 0 } }),
       },
       {
         method: 'GET',
-        path: /^\/v1beta\/models$/,
+        path: /^\/(v1|v1beta|v1alpha)\/models$/,
         answer: () => ({
           status: 200,
           body: {
@@ -115,7 +116,7 @@ function readContents(request: IncomingRequest, match: RegExpExecArray): ModelCa
   if (!body) return 'Invalid JSON payload received.';
   if (!Array.isArray(body.contents)) return '* GenerateContentRequest.contents: contents is not specified\n';
   const prompt = promptText(body.contents);
-  return { model: decodeURIComponent(match[1]!), prompt, tokens: countTokens(prompt) };
+  return { model: decodeURIComponent(match[2]!), prompt, tokens: countTokens(prompt) };
 }
 
 function generated(
