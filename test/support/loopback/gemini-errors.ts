@@ -147,7 +147,8 @@ const ERRORS: Readonly<Record<GeminiFailure | CommonFailure, (situation: Situati
       404,
       'NOT_FOUND',
       `models/${call?.model ?? 'unknown'} is not found for API version ${match?.[1] ?? 'v1beta'}, or is not ` +
-        'supported for generateContent. Call ListModels to see the list of available models and their supported methods.',
+        'supported for generateContent. Call ListModels to see the list of available models and their supported ' +
+        'methods.',
     ),
   bad_request: ({ complaint }) =>
     googleError(400, 'INVALID_ARGUMENT', complaint ?? 'Request contains an invalid argument.'),
