@@ -24,7 +24,10 @@ export function startOfDay(now: number, timeZone: string): number {
   return dayOf(now, timeZone).startMs;
 }
 
-/** The first instant of the month after `now`'s in an IANA zone, in epoch ms. Throws a RangeError for an unknown zone. */
+/**
+ * The first instant of the month after `now`'s in an IANA zone, in epoch ms. Throws a RangeError for an
+ * unknown zone.
+ */
 export function nextMonth(now: number, timeZone: string): number {
   const month = Math.floor(localDate(now, timeZone) / 100);
   return firstInstant(now, now + LONGEST_MONTH_MS, (time) => Math.floor(localDate(time, timeZone) / 100) > month);

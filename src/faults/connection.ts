@@ -35,8 +35,7 @@ const SOCKET_CODES = new Set([
 ]);
 // UND_ERR_INVALID_ARG and its like are the caller's mistakes, not the connection's.
 const UNDICI_CODE = /^UND_ERR_(?!ABORTED|INVALID_|NOT_SUPPORTED|REQ_)/;
-const TLS_CODE =
-  /^(?:CERT_|CRL_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|DEPTH_ZERO_SELF_SIGNED_CERT$|SELF_SIGNED_CERT_IN_CHAIN$|HOSTNAME_MISMATCH$)/;
+const TLS_CODE = /^(?:CERT_|CRL_|ERR_TLS_|ERR_SSL_|UNABLE_TO_|HOSTNAME_MISMATCH$)|SELF_SIGNED_CERT/;
 const FETCH_FAILED = /\bfetch failed\b|^terminated$/;
 
 /**

@@ -4,7 +4,7 @@ import type { ErrorSketch } from './connection.ts';
 import type { Evidence, HeaderReader } from './fault.ts';
 import { headerReader, noHeaders } from './headers.ts';
 import { parseJson, readBody, unwrapBody } from './read-body.ts';
-import { isResponse, responseText } from './response-text.ts';
+import { isResponse, responseStatus, responseText } from './response-text.ts';
 import { plainCopy, property } from './safe-read.ts';
 
 /** How an attempt ended: with a value, or with whatever was thrown. */
@@ -19,7 +19,7 @@ const RESPONSE_BODY_FIELDS = ['data', 'body'];
 
 /** True for a Response whose status is 400 or more; every other value is a success. */
 export function isFailureValue(value: unknown): boolean {
-  return isResponse(value) && value.status >= 400;
+  return (responseStatus(value) ?? 0) >= 400;
 }
 
 /**
@@ -35,7 +35,7 @@ export function readEvidence(outcome: Outcome, clock: Clock): Evidence | Promise
 }
 
 function responseEvidence(response: Response, clock: Clock): Evidence | Promise<Evidence> {
-  const status = httpStatus(property(response, 'status'));
+  const status = httpStatus(responseStatus(response));
   const evidence: Evidence = {
     ...(status !== undefined && { status }),
     header: headerReader(property(response, 'headers')) ?? noHeaders,

@@ -3,10 +3,10 @@ import { gemini } from './providers/gemini.ts';
 import { generic } from './providers/generic.ts';
 import { openai } from './providers/openai.ts';
 
-/** In the order in which they are tried on a provider's name; `generic` fits them all. */
-const PROFILES: readonly FaultProfile[] = [gemini, openai, generic];
+/** In the order in which they are tried on a provider's name. */
+const DESCRIBED: readonly FaultProfile[] = [gemini, openai];
 
-const byName = new Map(PROFILES.map((profile) => [profile.name, profile]));
+const byName = new Map([...DESCRIBED, generic].map((profile) => [profile.name, profile]));
 
 /**
  * The profile a provider's failures are read with: the declared one, else the first whose patterns fit
@@ -16,7 +16,7 @@ const byName = new Map(PROFILES.map((profile) => [profile.name, profile]));
  */
 export function profileFor(providerName: string, declared?: string | FaultProfile): FaultProfile {
   if (typeof declared === 'object') return declared;
-  if (declared === undefined) return PROFILES.find((profile) => isMeant(profile, providerName)) ?? generic;
+  if (declared === undefined) return DESCRIBED.find((profile) => isMeant(profile, providerName)) ?? generic;
   const profile = byName.get(declared);
   if (profile) return profile;
   const known = [...byName.keys()].sort().join(', ');

@@ -10,7 +10,7 @@ const ASCTIME = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/;
 
 /** "Please try again in 6m0s", "Please retry in 20.04s", "retry after 7 seconds", "will reset after 4h28m20s". */
 const SPOKEN =
-  /\b(?:try again|retry|reset) (?:in|after) (?:((?:\d{1,12}(?:\.\d{1,12})?(?:ms|[dhms]))+)(?![a-z])|(\d{1,12}(?:\.\d{1,12})?) (millisecond|second|minute|hour|day)s?\b)/i;
+  /\b(?:try again|retry|reset) (?:in|after) (\d[\d.a-z]{0,40})(?: (millisecond|second|minute|hour|day)s?\b)?/gi;
 
 const UNIT_MS = new Map([
   ['ns', 1e-6],
@@ -128,9 +128,15 @@ function draftReset(value: string, now: number): number | undefined {
 }
 
 function spokenDelay(text: string, now: number): number | undefined {
-  const [, duration, amount, unit = ''] = SPOKEN.exec(text) ?? [];
-  if (duration !== undefined) return parseReset(duration.toLowerCase(), now);
-  return after(decimal(amount) * (UNIT_MS.get(unit.toLowerCase()) ?? Number.NaN), now);
+  for (const [, amount = '', unit] of text.matchAll(SPOKEN)) {
+    // The full stop of the sentence is caught as well.
+    const figure = amount.replace(/\.+$/, '').toLowerCase();
+    const unitMs = UNIT_MS.get(unit?.toLowerCase() ?? '');
+    const delayMs = unitMs === undefined ? parseDuration(figure) : decimal(figure) * unitMs;
+    const at = delayMs === undefined ? undefined : after(delayMs, now);
+    if (at !== undefined) return at;
+  }
+  return undefined;
 }
 
 function parseDate(text: string): number | undefined {

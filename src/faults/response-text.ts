@@ -1,23 +1,32 @@
 import type { Clock, TimerHandle } from '../clock.ts';
+import { safely } from './safe-read.ts';
 
 const MAX_BYTES = 64 * 1024;
 const MAX_WAIT_MS = 2000;
 
-/** True for a fetch Response, of the platform or of a library such as node-fetch. */
+/** True for a fetch Response, the platform's own or another implementation's. */
 export function isResponse(value: unknown): value is Response {
-  if (typeof value !== 'object' || value === null) return false;
+  return responseStatus(value) !== undefined;
+}
+
+/** The status of a fetch Response; undefined for any other value. */
+export function responseStatus(value: unknown): number | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
   try {
     const candidate = value as { [Symbol.toStringTag]?: unknown; status?: unknown };
-    return candidate[Symbol.toStringTag] === 'Response' && typeof candidate.status === 'number';
+    // The tag first: a `status` of the caller's own objects may be a getter that does things.
+    if (candidate[Symbol.toStringTag] !== 'Response') return undefined;
+    const { status } = candidate;
+    return typeof status === 'number' ? status : undefined;
   } catch {
-    return false;
+    return undefined;
   }
 }
 
 /**
  * The first 64 KB of a Response's body, read from a clone, so that the caller can still read the
  * original. What has come after 2 s, or before the connection broke, is all; a body that was read
- * already gives ''. Never rejects.
+ * already, or is no web stream, gives ''. Never rejects.
  */
 export async function responseText(response: Response, clock: Clock): Promise<string> {
   const reader = cloneReader(response);
@@ -41,16 +50,12 @@ export async function responseText(response: Response, clock: Clock): Promise<st
     // A body that breaks off still says what it said.
   } finally {
     clock.clearTimeout(timer);
-    // Settles only when the original is read or cancelled too, which is the caller's affair.
-    reader.cancel().catch(() => undefined);
+    // Not waited for: it settles only when the original is read or cancelled too, the caller's affair.
+    safely(() => void reader.cancel().catch(() => undefined));
   }
   return text;
 }
 
 function cloneReader(response: Response): ReadableStreamDefaultReader<Uint8Array> | undefined {
-  try {
-    return response.bodyUsed ? undefined : response.clone().body?.getReader();
-  } catch {
-    return undefined;
-  }
+  return safely(() => (response.bodyUsed ? undefined : response.clone().body?.getReader()));
 }

@@ -14,7 +14,8 @@ export function property(value: unknown, name: string): unknown {
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+  // Asking a revoked Proxy whether it is an array throws.
+  return typeof value === 'object' && value !== null && safely(() => !Array.isArray(value)) === true;
 }
 
 const MAX_DEPTH = 10;
