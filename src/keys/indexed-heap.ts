@@ -96,15 +96,13 @@ export class IndexedHeap<T extends { readonly position: number }> implements Ite
   #sink(item: T, from: number): void {
     const size = this.#items.length;
     let index = from;
-    for (;;) {
-      let child = 2 * index + 1;
-      if (child >= size) break;
+    // What sinks was a leaf and mostly becomes one again: all the way down and a little up compares less.
+    for (let child = 2 * index + 1; child < size; child = 2 * index + 1) {
       if (child + 1 < size && this.#compare(this.#items[child + 1]!, this.#items[child]!) < 0) child++;
-      if (this.#compare(this.#items[child]!, item) >= 0) break;
       this.#place(this.#items[child]!, index);
       index = child;
     }
-    this.#place(item, index);
+    this.#rise(item, index);
   }
 
   #place(item: T, index: number): void {

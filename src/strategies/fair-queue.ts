@@ -1,4 +1,4 @@
-import { IndexedHeap } from '../keys/indexed-heap.ts';
+import { PositionHeap } from './position-heap.ts';
 
 /** The smallest share beside the heaviest weight: 1 to about 1e9. */
 const MIN_SHARE = 2 ** -30;
@@ -7,26 +7,22 @@ const REBASE_AT = 2 ** 26;
 /** What rounding may have cost: a turn must not be missed for it. */
 const ROUNDING = 2 ** -20;
 
-interface Member {
-  readonly position: number;
-  weight: number;
-  /** Virtual time between two turns: the inverse of the share. */
-  stride: number;
-  /** Virtual time at which the next turn begins; it ought to be over by `start + stride`. */
-  start: number;
-  /** Count of turns when the member was removed. */
-  leftAfter: number;
-}
-
 /**
  * Turns in exact proportion to weights, interleaved as evenly as can be: stride scheduling in its worst-case fair
- * form (WF2Q). Of the members whose next turn has begun, the one due first is next; so a heavy member cannot run ahead
- * of its share and a light one is never flooded. O(log n).
+ * form (WF2Q). Every member's next turn starts at a virtual time and is due one stride, the inverse of its share,
+ * later. Of the turns that have started, the one due first is next; so a heavy member cannot run ahead of its share,
+ * and a light one is never flooded. Members are known by position. O(log n).
  */
 export class FairQueue {
-  readonly #members: (Member | undefined)[] = [];
-  readonly #begun = new IndexedHeap<Member>(byDue);
-  readonly #waiting = new IndexedHeap<Member>(byStart);
+  readonly #weights: number[] = [];
+  readonly #strides: number[] = [];
+  readonly #starts: number[] = [];
+  /** Count of turns when the member was removed. */
+  readonly #leftAfter: number[] = [];
+  /** Members whose turn has started, by when it is due. */
+  readonly #started = new PositionHeap();
+  /** The others, by when it starts. */
+  readonly #waiting = new PositionHeap();
   #virtualTime = 0;
   /** A power of two, so that dividing by it is exact; shares are weights in units of it. */
   #unit = 0;
@@ -36,135 +32,148 @@ export class FairQueue {
   #turns = 0;
 
   get size(): number {
-    return this.#begun.size + this.#waiting.size;
+    return this.#started.size + this.#waiting.size;
   }
 
   /** Adds a member, or changes its weight. `weight` is greater than 0. */
   add(position: number, weight: number): void {
     const finite = Math.min(weight, Number.MAX_VALUE);
     if (finite >= this.#unit * 2) this.#startOver(finite);
-    let member = this.#members[position];
-    if (member === undefined) {
-      member = { position, weight: finite, stride: 1, start: this.#virtualTime, leftAfter: 0 };
-      while (this.#members.length <= position) this.#members.push(undefined);
-      this.#members[position] = member;
-    } else if (this.#take(member)) {
-      this.#shares -= 1 / member.stride;
-    } else if (member.leftAfter === this.#turns) {
-      this.#sharesLeaving = Math.max(0, this.#sharesLeaving - 1 / member.stride);
-    } else if (member.leftAfter < this.#turns - 1) {
-      // Who stood aside for one turn keeps its place. Who was away for longer makes up for nothing.
-      member.start = Math.max(member.start, this.#virtualTime);
+    const now = this.#virtualTime;
+    while (this.#weights.length <= position) {
+      this.#weights.push(0);
+      this.#strides.push(1);
+      this.#starts.push(now);
+      this.#leftAfter.push(-2);
     }
-    member.weight = finite;
-    member.stride = this.#strideOf(finite);
+    let start = this.#starts[position]!;
+    const share = 1 / this.#strides[position]!;
+    const leftAfter = this.#leftAfter[position]!;
+    if (this.#take(position)) {
+      this.#shares -= share;
+    } else if (leftAfter === this.#turns) {
+      this.#sharesLeaving = Math.max(0, this.#sharesLeaving - share);
+    } else if (leftAfter < this.#turns - 1) {
+      // Who stood aside for one turn keeps its place. Who was away for longer makes up for nothing.
+      start = Math.max(start, now);
+    }
+    const stride = this.#strideOf(finite);
+    this.#weights[position] = finite;
+    this.#strides[position] = stride;
     // A lighter weight, or a virtual time that has started over meanwhile, would leave it far behind.
-    member.start = Math.min(member.start, this.#virtualTime + 2 * member.stride);
-    this.#shares += 1 / member.stride;
-    this.#put(member);
+    this.#starts[position] = Math.min(start, now + 2 * stride);
+    this.#shares += 1 / stride;
+    this.#put(position);
   }
 
   remove(position: number): void {
-    const member = this.#members[position];
-    if (member === undefined || !this.#take(member)) return;
-    this.#shares = this.size === 0 ? 0 : this.#shares - 1 / member.stride;
-    this.#sharesLeaving += 1 / member.stride;
-    member.leftAfter = this.#turns;
+    if (!this.#take(position)) return;
+    const share = 1 / this.#strides[position]!;
+    this.#shares = this.size === 0 ? 0 : this.#shares - share;
+    this.#sharesLeaving += share;
+    this.#leftAfter[position] = this.#turns;
   }
 
   /** Position of the member whose turn is next. */
   next(): number | undefined {
-    return (this.#begun.peek() ?? this.#waiting.peek())?.position;
+    return this.#started.peek() ?? this.#waiting.peek();
   }
 
-  /** Negative when the turn of the member at `a` comes before that of the member at `b`; strangers come last. */
+  /** Negative when the turn of the member at `a` comes before that of the member at `b`; who is not in comes last. */
   compare(a: number, b: number): number {
-    const [first, second] = [this.#members[a], this.#members[b]];
-    if (first === undefined || second === undefined) return Number(first === undefined) - Number(second === undefined);
-    const begun = this.#hasBegun(first);
-    if (begun !== this.#hasBegun(second)) return begun ? -1 : 1;
-    return begun ? byDue(first, second) : byStart(first, second);
+    return this.#rank(a) - this.#rank(b) || this.#order(a) - this.#order(b) || a - b;
   }
 
   /** The member has had a turn, whether or not it was the next. */
   serve(position: number): void {
-    const member = this.#members[position];
-    if (member === undefined) return;
-    const present = this.#take(member);
+    const stride = this.#strides[position];
+    if (stride === undefined) return;
+    const present = this.#take(position);
     // Never binding while turns are taken in order. Otherwise no credit or debt beyond two turns is carried over.
-    const earliest = this.#virtualTime - 2 * member.stride;
-    const latest = this.#virtualTime + member.stride;
-    member.start = Math.min(Math.max(member.start, earliest), latest) + member.stride;
+    const earliest = this.#virtualTime - 2 * stride;
+    const latest = this.#virtualTime + stride;
+    this.#starts[position] = Math.min(Math.max(this.#starts[position]!, earliest), latest) + stride;
+
     const nobodyAside = this.#sharesLeaving === 0;
+    const members = this.size + Number(present);
     // Adding and subtracting shares rounds; every member has at least the smallest.
-    const shares = Math.max(this.#shares + this.#sharesLeaving, this.size * MIN_SHARE);
+    const shares = Math.max(this.#shares + this.#sharesLeaving, members * MIN_SHARE);
     if (shares > 0) this.#virtualTime += 1 / shares;
     this.#sharesLeaving = 0;
     this.#turns++;
-    if (present) this.#put(member);
-    if (nobodyAside && this.#begun.size === 0) {
-      this.#virtualTime = Math.max(this.#virtualTime, this.#waiting.peek()?.start ?? 0);
+    if (present) this.#put(position);
+
+    let first = this.#waiting.peek();
+    // Virtual time has fallen behind by rounding, or by turns of members that are away.
+    if (nobodyAside && first !== undefined && this.#started.size === 0) {
+      this.#virtualTime = Math.max(this.#virtualTime, this.#starts[first]!);
     }
-    for (let first = this.#waiting.peek(); first !== undefined; first = this.#waiting.peek()) {
-      if (!this.#hasBegun(first)) break;
-      this.#waiting.pop();
-      this.#begun.push(first);
+    while (first !== undefined && this.#hasStarted(first)) {
+      this.#waiting.remove(first);
+      this.#put(first);
+      first = this.#waiting.peek();
     }
     if (this.#virtualTime > REBASE_AT) this.#rebase();
   }
 
-  #hasBegun(member: Member): boolean {
-    return member.start <= this.#virtualTime + ROUNDING;
+  #hasStarted(position: number): boolean {
+    return this.#starts[position]! <= this.#virtualTime + ROUNDING;
   }
 
-  #put(member: Member): void {
-    (this.#hasBegun(member) ? this.#begun : this.#waiting).push(member);
+  #put(position: number): void {
+    const start = this.#starts[position]!;
+    if (this.#hasStarted(position)) this.#started.push(position, start + this.#strides[position]!);
+    else this.#waiting.push(position, start);
   }
 
-  #take(member: Member): boolean {
-    return this.#begun.remove(member) || this.#waiting.remove(member);
+  #take(position: number): boolean {
+    return this.#started.remove(position) || this.#waiting.remove(position);
+  }
+
+  #takeAll(): number[] {
+    const positions = [...this.#started.positions(), ...this.#waiting.positions()];
+    for (const position of positions) this.#take(position);
+    return positions;
+  }
+
+  #rank(position: number): number {
+    if (this.#started.has(position)) return 0;
+    return this.#waiting.has(position) ? 1 : 2;
+  }
+
+  #order(position: number): number {
+    const start = this.#starts[position] ?? 0;
+    return this.#started.has(position) ? start + this.#strides[position]! : start;
   }
 
   #strideOf(weight: number): number {
     return 1 / Math.max(weight / this.#unit, MIN_SHARE);
   }
 
-  #takeAll(): Member[] {
-    const members = [...this.#begun, ...this.#waiting];
-    for (const member of members) this.#take(member);
-    return members;
-  }
-
   /** A weight of another magnitude changes every share, so that all begin level. */
   #startOver(heaviest: number): void {
+    const members = this.#takeAll();
     this.#unit = 2 ** Math.floor(Math.log2(heaviest));
     this.#virtualTime = 0;
     this.#shares = 0;
     this.#sharesLeaving = 0;
-    for (const member of this.#members) if (member !== undefined) member.start = 0;
-    for (const member of this.#takeAll()) {
-      member.stride = this.#strideOf(member.weight);
-      this.#shares += 1 / member.stride;
-      this.#put(member);
+    this.#starts.fill(0);
+    for (const position of members) {
+      const stride = this.#strideOf(this.#weights[position]!);
+      this.#strides[position] = stride;
+      this.#shares += 1 / stride;
+      this.#put(position);
     }
   }
 
   #rebase(): void {
     const members = this.#takeAll();
     this.#shares = 0;
-    for (const member of members) {
-      member.start -= this.#virtualTime;
-      this.#shares += 1 / member.stride;
+    for (const position of members) {
+      this.#starts[position]! -= this.#virtualTime;
+      this.#shares += 1 / this.#strides[position]!;
     }
     this.#virtualTime = 0;
-    for (const member of members) this.#put(member);
+    for (const position of members) this.#put(position);
   }
-}
-
-function byDue(a: Member, b: Member): number {
-  return (a.start + a.stride) - (b.start + b.stride) || a.position - b.position;
-}
-
-function byStart(a: Member, b: Member): number {
-  return a.start - b.start || a.position - b.position;
 }

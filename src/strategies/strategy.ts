@@ -40,7 +40,23 @@ export interface SelectionRequest {
 /**
  * Picks one of the keys that are ready. `select` proposes and changes nothing: the pool checks the
  * proposal against the request, takes it out of `ready` for this lease if it does not fit, and asks
- * again. The `on...` hooks are how a strategy keeps what it needs, in constant or logarithmic time.
+ * again. The `on...` hooks are how a strategy keeps what it needs, in constant or logarithmic time;
+ * a strategy of your own may leave them all out:
+ *
+ * ```ts
+ * const freeFirst: SelectionStrategy = {
+ *   name: 'free-first',
+ *   select(ready, request) {
+ *     for (const key of ready) {
+ *       if (key.tier === 'free' && request.tokens < 10_000) return key;
+ *     }
+ *     return ready.next(0);
+ *   },
+ * };
+ * ```
+ *
+ * A key put out of sight for one lease goes through `onAway` and `onReady` within that lease, so
+ * neither may cost the key its place.
  */
 export interface SelectionStrategy {
   readonly name: string;
@@ -55,5 +71,5 @@ export interface SelectionStrategy {
   onSettle?(key: KeyView, now: number): void;
 }
 
-/** Strategies keep state per pool, so a pool is given a factory. */
+/** Strategies keep state per pool, and per priority within it, so a pool is given a factory. */
 export type StrategyFactory = (random: Random) => SelectionStrategy;
