@@ -50,9 +50,10 @@ const NO_ATTEMPTS: readonly AttemptRecord[] = Object.freeze([]);
 /** The base of every error the guard itself raises; what a callback throws is passed on as it is. */
 export class GuardError extends Error {
   readonly code: GuardErrorCode;
-  readonly provider?: string;
+  // Declared only: a field would be there, undefined, where nothing is known.
+  declare readonly provider?: string;
   /** When the call may be made again, ms from now. */
-  readonly retryAfterMs?: number;
+  declare readonly retryAfterMs?: number;
   /** What was tried before the guard gave up. */
   readonly attempts: readonly AttemptRecord[];
 
@@ -120,7 +121,8 @@ export class RateLimitError extends RefusalError {
 
   constructor(rule: ExceededRule, details: GuardErrorDetails & { readonly session?: string | undefined } = {}) {
     const when = comeBack(details.retryAfterMs);
-    super('RATE_LIMITED', `Rate limit exceeded: ${rule.requests} requests per ${formatWindow(rule.windowMs)}. ${when}`, details);
+    const limit = `${rule.requests} requests per ${formatWindow(rule.windowMs)}`;
+    super('RATE_LIMITED', `Rate limit exceeded: ${limit}. ${when}`, details);
     this.rule = rule;
     this.#session = details.session;
   }
@@ -233,7 +235,8 @@ export class DeadlineError extends GuardError {
 
   constructor(details: GuardErrorDetails & { readonly deadlineMs?: number | undefined } = {}) {
     const limit = details.deadlineMs === undefined ? '' : ` of ${formatWindow(details.deadlineMs)}`;
-    super('DEADLINE_EXCEEDED', `The call ran into its deadline${limit}. Give it more time, or call again later.`, details);
+    const message = `The call ran into its deadline${limit}. Give it more time, or call again later.`;
+    super('DEADLINE_EXCEEDED', message, details);
   }
 }
 

@@ -1,0 +1,89 @@
+import type { Fault } from '../faults/fault.ts';
+import type { Accusation } from '../keys/accusation.ts';
+import type { PoolKey } from '../keys/key.ts';
+import type { Lease } from '../keys/lease.ts';
+import type { Blocked } from '../keys/lineup.ts';
+import type { Pool } from '../keys/pool.ts';
+import type { Place } from '../keys/wait-line.ts';
+import type { AttemptRecord } from './errors.ts';
+import type { ExecuteOptions, GuardedFunction } from './options.ts';
+import type { ProviderState } from './provider-state.ts';
+
+/** What a failed attempt left behind: the value or the error, as the callback gave it. */
+export interface Failure {
+  readonly fault: Fault;
+  readonly thrown: boolean;
+  /** The error thrown, or the error Response returned. */
+  readonly outcome: unknown;
+}
+
+/** How the last attempt ended. */
+export type AttemptEnd = 'answered' | 'failed' | 'no-key';
+
+/** One call on its way through the pipeline, with what its attempts have found out. */
+export class Call {
+  readonly fn: GuardedFunction<unknown>;
+  readonly options: ExecuteOptions;
+  readonly provider: ProviderState;
+  readonly pool: Pool | undefined;
+  readonly startedAt: number;
+  /** Epoch ms; `Infinity` where the caller set none. */
+  readonly deadlineAt: number;
+  readonly model: string | undefined;
+  readonly tokens: number;
+  readonly priority: number;
+  /** Refreshed before each look at the keys; the demand of {@link Pool.lease}. */
+  now: number;
+
+  attempts = 0;
+  end: AttemptEnd = 'answered';
+  failure: Failure | undefined = undefined;
+  blocked: Blocked | undefined = undefined;
+  lease: Lease | undefined = undefined;
+  /** A key that belongs to no pool: the provider's own environment variable. */
+  environmentKey: string | undefined = undefined;
+  /** Keys to avoid while others are ready. */
+  tried: Set<PoolKey> | undefined = undefined;
+  /** A retry was spent: keys to avoid may serve again where no other is ready. */
+  mayRepeat = false;
+  /** No key will be ready in time and the pool says to use the first one all the same. */
+  takeFirst = false;
+  preferredKeyId: string | undefined;
+  /** Nothing reached the provider in the last attempt. */
+  unsent = false;
+  accusations: Accusation[] | undefined = undefined;
+  /** Until when the call may wait for a key; set when it first has to. */
+  waitLimitAt: number | undefined = undefined;
+  /** The place in the pool's line, while the call waits for a key. */
+  place: Place | undefined = undefined;
+  private records: AttemptRecord[] | undefined = undefined;
+
+  constructor(
+    fn: GuardedFunction<unknown>,
+    options: ExecuteOptions,
+    provider: ProviderState,
+    pool: Pool | undefined,
+    now: number,
+  ) {
+    this.fn = fn;
+    this.options = options;
+    this.provider = provider;
+    this.pool = pool;
+    this.startedAt = now;
+    this.now = now;
+    this.deadlineAt = options.deadlineMs === undefined ? Infinity : now + options.deadlineMs;
+    this.model = options.model;
+    this.preferredKeyId = options.keyId;
+    this.tokens = options.tokens ?? 0;
+    this.priority = options.priority ?? 0;
+  }
+
+  /** The trail: failed attempts in order, and the last one if it was answered after failures. */
+  get trail(): readonly AttemptRecord[] {
+    return this.records ?? [];
+  }
+
+  record(record: AttemptRecord): void {
+    (this.records ??= []).push(record);
+  }
+}

@@ -1,0 +1,127 @@
+import type { GateState } from '../keys/gate.ts';
+import type { AttemptRecord } from './errors.ts';
+
+/** A call has ended. */
+export interface CallEvent {
+  readonly provider: string;
+  readonly model: string | undefined;
+  readonly ok: boolean;
+  /** The key that answered; undefined where none did, or no pool matched. */
+  readonly keyId: string | undefined;
+  readonly attempts: number;
+  readonly durationMs: number;
+  /** `code` or name of the error the call was rejected with. */
+  readonly error: string | undefined;
+  readonly userId: string | undefined;
+  readonly sessionId: string | undefined;
+  readonly tags: readonly string[];
+}
+
+/** One attempt has ended. */
+export interface AttemptEvent extends AttemptRecord {
+  /** 1 for the first attempt of its call. */
+  readonly attempt: number;
+  readonly ok: boolean;
+}
+
+/** A key, one model of a key, or a group has changed its state. */
+export interface KeyEvent {
+  readonly pool: string;
+  readonly keyId: string;
+  readonly from: GateState;
+  readonly to: GateState | 'removed';
+  readonly reason: string;
+  /** Epoch ms; when it may be tried again. */
+  readonly until?: number;
+  readonly model?: string;
+  readonly group?: string;
+}
+
+/** The call goes on with another key. */
+export interface FailoverEvent {
+  readonly provider: string;
+  readonly model: string | undefined;
+  readonly from: string;
+  readonly to: string;
+  /** The kind of the fault that made it move on. */
+  readonly fault: string;
+}
+
+export interface BreakerEvent {
+  readonly provider: string;
+  readonly state: 'CLOSED' | 'OPEN' | 'HALF_OPEN';
+}
+
+/** A call waits, or was turned away. */
+export interface QueueEvent {
+  readonly provider: string;
+  readonly what: 'waiting' | 'started' | 'full';
+  /** Calls of this provider that wait now. */
+  readonly size: number;
+}
+
+/** A key was replaced by another one. */
+export interface RotationEvent {
+  readonly pool: string;
+  readonly oldKeyId: string;
+  readonly newKeyId: string;
+  /** Epoch ms; until then both serve. */
+  readonly retireAt: number;
+}
+
+export interface GuardEvents {
+  call: CallEvent;
+  attempt: AttemptEvent;
+  key: KeyEvent;
+  failover: FailoverEvent;
+  breaker: BreakerEvent;
+  queue: QueueEvent;
+  rotation: RotationEvent;
+}
+
+export type GuardEventName = keyof GuardEvents;
+export type Listener<Name extends GuardEventName> = (event: GuardEvents[Name]) => void;
+
+type Listeners = { [Name in GuardEventName]?: Set<Listener<Name>> };
+
+/** Typed events. Ask {@link heard} before building a payload: an event nobody hears costs nothing. */
+export class Events {
+  private readonly listeners: Listeners = {};
+  private readonly onListenerError: (error: unknown) => void;
+
+  constructor(onListenerError: (error: unknown) => void) {
+    this.onListenerError = onListenerError;
+  }
+
+  /** Returns the way to unsubscribe. */
+  on<Name extends GuardEventName>(name: Name, listener: Listener<Name>): () => void {
+    // Typed by name, the table cannot be written through a generic index; the set is made for its name.
+    const listeners: { [N in Name]?: Set<Listener<N>> } = this.listeners;
+    const set = (listeners[name] ??= new Set());
+    set.add(listener);
+    return () => {
+      set.delete(listener);
+    };
+  }
+
+  heard(name: GuardEventName): boolean {
+    const set = this.listeners[name];
+    return set !== undefined && set.size > 0;
+  }
+
+  /** A listener that throws is reported, and changes nothing for the call or the other listeners. */
+  emit<Name extends GuardEventName>(name: Name, event: GuardEvents[Name]): void {
+    const listeners: { [N in Name]?: Set<Listener<N>> } = this.listeners;
+    for (const listener of listeners[name] ?? []) {
+      try {
+        listener(event);
+      } catch (error) {
+        this.onListenerError(error);
+      }
+    }
+  }
+
+  clear(): void {
+    for (const set of Object.values(this.listeners)) set.clear();
+  }
+}

@@ -1,0 +1,314 @@
+import { systemClock, type Clock, type Random } from '../clock.ts';
+import { Directory } from '../keys/directory.ts';
+import { Call } from './call.ts';
+import { maskedConfig } from './config/masked.ts';
+import { mergeConfig } from './config/merge.ts';
+import { parseConfig } from './config/parse.ts';
+import type { ExecutionGuardConfig, ResolvedConfig } from './config/types.ts';
+import { Deduplicator } from './deduplication/deduplicator.ts';
+import { ClosedError, formatWindow, GuardError } from './errors.ts';
+import { Events, type GuardEventName, type Listener } from './events.ts';
+import { explainPool, type ExplainOptions, type Explanation } from './explain.ts';
+import { Interruptions } from './interruption.ts';
+import { KeyManager } from './key-manager.ts';
+import { checkOptions, type ExecuteOptions, type GuardedFunction } from './options.ts';
+import { compose, type Handler } from './pipeline.ts';
+import { ProviderTable, type ProviderState } from './provider-state.ts';
+import { sessionOf } from './request.ts';
+import type { Runtime } from './runtime.ts';
+import { SessionLimits, type Rules } from './session-limits.ts';
+import { sharedGuard } from './shared.ts';
+import { admissionStage } from './stages/admission.ts';
+import { attemptHandler } from './stages/attempt.ts';
+import { circuitBreakerStage } from './stages/circuit-breaker.ts';
+import { deduplicationStage } from './stages/deduplication.ts';
+import { keyLeaseStage } from './stages/key-lease.ts';
+import { queueSlotStage } from './stages/queue-slot.ts';
+import { rateLimitStage } from './stages/rate-limit.ts';
+import { retryStage } from './stages/retry.ts';
+import { collectStats, type ExecutionStats } from './stats.ts';
+
+/** What the guard reads of its surroundings; a test or a simulation brings its own. */
+export interface GuardEnvironment {
+  readonly clock?: Clock | undefined;
+  readonly random?: Random | undefined;
+  /** Where keys and `fallbackBehavior: 'useEnvironment'` look; default `process.env`. */
+  readonly env?: Readonly<Record<string, string | undefined>> | undefined;
+  /** Hears what is odd but not wrong, such as a blank key; default `process.emitWarning`. */
+  readonly warn?: ((message: string) => void) | undefined;
+}
+
+/** Whether an inbound call would pass the rate limit now. */
+export interface RateLimitCheck {
+  readonly limited: boolean;
+  /** The rule in words, such as `10 requests per 10s`; undefined where nothing limits. */
+  readonly reason: string | undefined;
+  /** In ms; 0 where nothing limits. */
+  readonly retryAfterMs: number;
+}
+
+const NO_OPTIONS: ExecuteOptions = Object.freeze({});
+
+/**
+ * A pipeline of deduplication, admission, rate limit, circuit breaker, retry, queue and key lease around
+ * any async call. Nothing runs until a call is made, and nothing while none is under way.
+ */
+export class ExecutionGuard {
+  /** Keys at run time: list, add, remove, enable, disable, replace, test, reset. */
+  readonly keys: KeyManager;
+  readonly #runtime: Runtime;
+  readonly #directory: Directory;
+  readonly #providers: ProviderTable;
+  #handler: Handler;
+  #closed = false;
+
+  /** @throws ConfigError, naming every option that is wrong */
+  constructor(config: ExecutionGuardConfig = {}, environment: GuardEnvironment = {}) {
+    const resolved = parseConfig(config);
+    const clock = environment.clock ?? systemClock;
+    const random = environment.random ?? Math.random;
+    const env = environment.env ?? process.env;
+    const warn = environment.warn ?? emitWarning;
+    const events = new Events(error => warn(`An event listener threw: ${error instanceof Error ? error.name : typeof error}`));
+    this.#runtime = {
+      config: resolved,
+      clock,
+      random,
+      env,
+      events,
+      interruptions: new Interruptions(clock),
+      deduplicator: new Deduplicator({ clock, ...resolved.deduplication }),
+      limits: new SessionLimits(rulesOf(resolved), resolved.rateLimiting.maxSessions, clock),
+      counters: { totalRetries: 0, successAfterRetry: 0, finalFailures: 0 },
+    };
+    this.#providers = new ProviderTable(resolved, clock, (provider, state) => {
+      if (events.heard('breaker')) events.emit('breaker', { provider, state });
+    });
+    this.#directory = new Directory({
+      clock,
+      random,
+      env,
+      warn,
+      onKeyChange: (pool, change) => {
+        if (events.heard('key')) events.emit('key', { pool: pool.pattern, ...change });
+      },
+    });
+    this.#directory.configure(resolved.keyManagement, true);
+    this.keys = new KeyManager(this.#directory, { clock, events, warn });
+    this.#handler = this.#link();
+  }
+
+  /** The guard that {@link guardedExecute} uses; made on first use, one for the whole process. */
+  static getInstance(): ExecutionGuard {
+    return sharedGuard(() => new ExecutionGuard());
+  }
+
+  /** See {@link clearAllRecords}, for the shared guard. */
+  static clearAllData(): void {
+    ExecutionGuard.getInstance().clearAllData();
+  }
+
+  /**
+   * Runs `fn` through the pipeline. Resolves to what it resolves to, as it is; rejects with what it throws,
+   * the same object, once no attempt is left. `context` is a provider's name, or options.
+   *
+   * @throws RateLimitError, QueueFullError, CircuitOpenError, PoolExhaustedError, NoKeyError, DeadlineError,
+   * AttemptTimeoutError, AbortedError, ClosedError; ConfigError where an option is not what it should be
+   */
+  execute<T>(fn: GuardedFunction<T>, context?: string | ExecuteOptions): Promise<T> {
+    const options = typeof context === 'string' ? { providerName: context } : (context ?? NO_OPTIONS);
+    let call: Call;
+    try {
+      checkOptions(fn, options);
+      if (this.#closed) throw new ClosedError();
+      const { providerName } = options;
+      const name = (typeof providerName === 'function' ? providerName() : providerName) ?? '';
+      const pool = name === '' ? undefined : this.#directory.resolve(name);
+      call = new Call(fn, options, this.#providers.of(name), pool, this.#runtime.clock.now());
+    } catch (error) {
+      return Promise.reject(error);
+    }
+    // The pipeline hands the callback's own result through, and knows nothing of its type.
+    return this.#run(call) as Promise<T>;
+  }
+
+  getStats(): ExecutionStats {
+    return collectStats(this.#runtime, this.#providers, this.#directory);
+  }
+
+  /** A deep copy with every default filled in, and every secret masked. */
+  getConfig(): ResolvedConfig {
+    return maskedConfig(this.#runtime.config);
+  }
+
+  /**
+   * Changes what is named and keeps the rest; `keyManagement.providers` replaces the whole map. Takes effect
+   * at once: calls under way finish, waiting calls keep their place, keys keep what was learned of them.
+   *
+   * @throws ConfigError; nothing has changed then
+   */
+  updateConfig(update: ExecutionGuardConfig): void {
+    const config = mergeConfig(this.#runtime.config, update);
+    this.#runtime.config = config;
+    this.#runtime.deduplicator.configure(config.deduplication);
+    this.#runtime.limits.configure(rulesOf(config), config.rateLimiting.maxSessions);
+    this.#providers.configure(config);
+    this.#directory.configure(config.keyManagement, update?.keyManagement?.providers !== undefined);
+    this.#handler = this.#link();
+  }
+
+  /** Forgets cached answers. */
+  clearCache(): void {
+    this.#runtime.deduplicator.clear();
+  }
+
+  /** Forgets cached answers, counted requests and providers' failures. Calls under way are not touched. */
+  clearAllRecords(): void {
+    this.clearCache();
+    this.#runtime.limits.clear();
+    this.#providers.clear();
+  }
+
+  /** See {@link clearAllRecords}. */
+  clearAllData(): void {
+    this.clearAllRecords();
+  }
+
+  /** Closes one provider's breaker, or all. */
+  resetCircuitBreaker(provider?: string): void {
+    if (provider !== undefined) this.#providers.find(provider)?.breaker.reset();
+    else for (const { breaker } of this.#providers.all()) breaker.reset();
+  }
+
+  /** True while the provider has failed lately and not answered since, or its breaker is not closed. */
+  isProviderInRecovery(provider: string): boolean {
+    const { clock, config } = this.#runtime;
+    if (!config.fallback.enabled) return false;
+    return this.#providers.find(provider)?.isInRecovery(clock.now(), config.fallback.recoveryWindowMs) ?? false;
+  }
+
+  isProviderHealthy(provider: string): boolean {
+    return !this.isProviderInRecovery(provider);
+  }
+
+  /** True where the request's session has room under every inbound rule. Asking consumes nothing. */
+  canMakeRequest(req?: unknown): boolean {
+    return !this.checkRateLimit(req).limited;
+  }
+
+  /** As {@link canMakeRequest}, with the rule that refuses and when to come back. */
+  checkRateLimit(req?: unknown): RateLimitCheck {
+    const { clock, config, limits } = this.#runtime;
+    const now = clock.now();
+    const exceeded = config.rateLimiting.enabled ? limits.exceeded(sessionOf({ req }), now) : undefined;
+    if (!exceeded) return { limited: false, reason: undefined, retryAfterMs: 0 };
+    return { limited: true, reason: `${exceeded.rule.requests} requests per ${formatWindow(exceeded.rule.windowMs)}`, retryAfterMs: exceeded.retryAt - now };
+  }
+
+  /** Which key a call would take now, and why each other one would not. Takes nothing. */
+  explain(provider: string, options: ExplainOptions = {}): Explanation {
+    const pool = this.#directory.resolve(provider);
+    return explainPool(provider, this.#providers.find(provider), pool, options, this.#runtime.clock.now());
+  }
+
+  /** Hears of calls, attempts, keys, fail-overs, breakers, queues and rotations. Returns the way to stop. */
+  on<Name extends GuardEventName>(name: Name, listener: Listener<Name>): () => void {
+    return this.#runtime.events.on(name, listener);
+  }
+
+  /** Ends every timer and every wait the guard has started; waiting and later calls are rejected. */
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#runtime.interruptions.close();
+    this.#providers.close();
+    this.keys.close();
+    this.#directory.close();
+  }
+
+  async #run(call: Call): Promise<unknown> {
+    try {
+      const value = await this.#handler(call);
+      this.#settle(call, undefined);
+      return value;
+    } catch (error) {
+      this.#settle(call, { error });
+      throw error;
+    }
+  }
+
+  /** Books the call on its provider, the one its name function speaks of now, and tells who listens. */
+  #settle(call: Call, rejection: { readonly error: unknown } | undefined): void {
+    const { clock, events } = this.#runtime;
+    const now = clock.now();
+    if (call.attempts > 0) {
+      const provider = this.#bookedOn(call);
+      const fault = call.failure?.fault;
+      if (call.end === 'answered') provider.succeeded(now - call.startedAt);
+      else if (fault && fault.scope !== 'request') provider.failed(now);
+      else provider.totalRequests++;
+    }
+    if (!events.heard('call')) return;
+    const { options } = call;
+    events.emit('call', {
+      provider: call.provider.name,
+      model: call.model,
+      ok: !rejection && call.failure === undefined,
+      keyId: call.end === 'answered' ? call.lease?.key.id : undefined,
+      attempts: call.attempts,
+      durationMs: now - call.startedAt,
+      error: rejection && nameOf(rejection.error),
+      userId: options.userId,
+      sessionId: options.sessionId,
+      tags: options.tags ?? [],
+    });
+  }
+
+  #bookedOn(call: Call): ProviderState {
+    const { providerName } = call.options;
+    if (typeof providerName !== 'function') return call.provider;
+    try {
+      const name = providerName();
+      return name === undefined ? call.provider : this.#providers.of(name);
+    } catch {
+      return call.provider;
+    }
+  }
+
+  #link(): Handler {
+    const runtime = this.#runtime;
+    const { enabled, deduplication, rateLimiting, circuitBreaker, queue } = runtime.config;
+    if (!enabled) return compose([retryStage(runtime), keyLeaseStage(runtime)], attemptHandler(runtime));
+    const hasRules = rateLimiting.enabled && rulesOf(runtime.config).length > 0;
+    return compose(
+      [
+        deduplication.enabled ? deduplicationStage(runtime) : undefined,
+        queue.enabled ? admissionStage(runtime) : undefined,
+        hasRules ? rateLimitStage(runtime) : undefined,
+        circuitBreaker.enabled ? circuitBreakerStage() : undefined,
+        retryStage(runtime),
+        queue.enabled ? queueSlotStage(runtime) : undefined,
+        keyLeaseStage(runtime),
+      ],
+      attemptHandler(runtime),
+    );
+  }
+}
+
+const RULE_NAMES = ['burst', 'perMinute', 'perHour', 'perDay'] as const;
+
+function rulesOf({ rateLimiting }: ResolvedConfig): Rules {
+  return RULE_NAMES.flatMap(name => {
+    const rule = rateLimiting.rules[name];
+    return rule ? [{ name, ...rule }] : [];
+  });
+}
+
+function nameOf(error: unknown): string {
+  if (error instanceof GuardError) return error.code;
+  return error instanceof Error ? error.name : typeof error;
+}
+
+function emitWarning(message: string): void {
+  process.emitWarning(message, 'ExecutionGuardWarning');
+}

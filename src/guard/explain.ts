@@ -1,0 +1,73 @@
+import type { KeyState } from '../keys/key.ts';
+import type { Pool } from '../keys/pool.ts';
+import type { BreakerState } from './provider-breaker.ts';
+import type { ProviderState } from './provider-state.ts';
+
+/** What would be asked of the pool. */
+export interface ExplainOptions {
+  readonly model?: string | undefined;
+  /** Estimated tokens of the call. */
+  readonly tokens?: number | undefined;
+}
+
+export interface KeyExplanation {
+  readonly id: string;
+  readonly mask: string;
+  readonly state: KeyState;
+  /** True for the key that would be taken now. */
+  readonly chosen: boolean;
+  /** Why the key is chosen, or why it is not. */
+  readonly why: string;
+  /** When that changes, epoch ms; undefined where no time is known. */
+  readonly until: number | undefined;
+}
+
+/** Which key a call would take now, and why each other one would not serve it. */
+export interface Explanation {
+  readonly provider: string;
+  /** The pattern of the pool; undefined where none matches and the provider is left alone. */
+  readonly pool: string | undefined;
+  readonly strategy: string | undefined;
+  readonly circuitBreakerState: BreakerState;
+  /** Calls of this provider that wait now. */
+  readonly waiting: number;
+  /** The key that would be taken; undefined where none is ready. */
+  readonly keyId: string | undefined;
+  readonly keys: readonly KeyExplanation[];
+}
+
+export function explainPool(
+  name: string,
+  provider: ProviderState | undefined,
+  pool: Pool | undefined,
+  options: ExplainOptions,
+  now: number,
+): Explanation {
+  const demand = { model: options.model, tokens: options.tokens ?? 0, now };
+  const chosen = pool?.peek(demand);
+  const keys: KeyExplanation[] = [];
+  for (const key of pool?.keys() ?? []) {
+    const obstacle = pool?.obstacleOf(key, demand);
+    const isChosen = key === chosen;
+    const why = isChosen
+      ? `chosen by ${pool?.settings.strategyName ?? ''}`
+      : (obstacle?.reason ?? 'ready, not its turn');
+    keys.push({
+      id: key.id,
+      mask: key.mask,
+      state: key.stateAt(now),
+      chosen: isChosen,
+      why,
+      until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
+    });
+  }
+  return {
+    provider: name,
+    pool: pool?.pattern,
+    strategy: pool?.settings.strategyName,
+    circuitBreakerState: provider?.breaker.state ?? 'CLOSED',
+    waiting: provider?.lane.waiting ?? 0,
+    keyId: chosen?.id,
+    keys,
+  };
+}

@@ -1,0 +1,182 @@
+import type { Clock, TimerHandle } from '../clock.ts';
+import type { Directory } from '../keys/directory.ts';
+import type { PoolKey } from '../keys/key.ts';
+import { normalizeKeys, type KeyEntry, type NormalizedKey } from '../keys/normalize.ts';
+import type { Pool } from '../keys/pool.ts';
+import { parseConfig } from './config/parse.ts';
+import { ConfigError } from './errors.ts';
+import type { Events } from './events.ts';
+import { reportPool, type KeyReport, type PoolReport } from './key-report.ts';
+
+export interface ReplaceOptions {
+  /** How long both keys serve, in ms; default 0: the old one only finishes what it has begun. */
+  readonly overlapMs?: number | undefined;
+  /** The new key's id; derived from a digest where absent. */
+  readonly id?: string | undefined;
+}
+
+export interface KeyManagerDependencies {
+  readonly clock: Clock;
+  readonly events: Events;
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Keys at run time. A pool is named by its pattern, or by any provider name that leads to it. What is
+ * changed here lasts until the configuration names the pool's keys again.
+ */
+export class KeyManager {
+  private readonly directory: Directory;
+  private readonly dependencies: KeyManagerDependencies;
+  private readonly retirements = new Set<TimerHandle>();
+
+  constructor(directory: Directory, dependencies: KeyManagerDependencies) {
+    this.directory = directory;
+    this.dependencies = dependencies;
+  }
+
+  /** Every pool with its keys, masked. */
+  list(): PoolReport[] {
+    const now = this.dependencies.clock.now();
+    return [...this.directory.all()].map(pool => reportPool(pool, now));
+  }
+
+  /** @throws ConfigError where there is no such pool or key */
+  get(pool: string, keyId: string): KeyReport {
+    const key = this.keyOf(pool, keyId);
+    return reportPool(this.poolOf(pool), this.dependencies.clock.now()).keys.find(({ id }) => id === key.id)!;
+  }
+
+  /**
+   * Adds a key and returns its id.
+   *
+   * @throws ConfigError where there is no such pool, or the key is blank or in the pool already
+   */
+  add(pool: string, key: KeyEntry): string {
+    const owner = this.poolOf(pool);
+    const settings = this.normalize(owner, key);
+    const twin = [...owner.keys()].find(known => known.id === settings.id || known.hasSecret(settings.key));
+    if (twin) throw notUsable(owner, `is in the pool already, as ${JSON.stringify(twin.id)}`);
+    return owner.insert(settings).id;
+  }
+
+  /**
+   * Takes a key out: nothing new goes to it, what is under way finishes.
+   *
+   * @throws ConfigError where there is no such pool or key
+   */
+  remove(pool: string, keyId: string): void {
+    this.poolOf(pool).drain(this.keyOf(pool, keyId));
+  }
+
+  /** @throws ConfigError where there is no such pool or key */
+  enable(pool: string, keyId: string): void {
+    this.poolOf(pool).unhold(this.keyOf(pool, keyId));
+  }
+
+  /**
+   * Takes a key out of use until {@link enable}; no success and no probe brings it back.
+   *
+   * @throws ConfigError where there is no such pool or key
+   */
+  disable(pool: string, keyId: string, reason = 'disabled by hand'): void {
+    this.poolOf(pool).hold(this.keyOf(pool, keyId), reason);
+  }
+
+  /**
+   * Puts a new secret in a key's place, with the same settings, and returns the new key's id. During the
+   * overlap both serve; if the new one is refused by then, the old one stays.
+   *
+   * @throws ConfigError where there is no such pool or key, or the new one is blank or in the pool already
+   */
+  replace(pool: string, keyId: string, secret: string, { overlapMs = 0, id }: ReplaceOptions = {}): string {
+    const owner = this.poolOf(pool);
+    const old = this.keyOf(pool, keyId);
+    const { clock, events } = this.dependencies;
+    const { key: _secret, id: _id, variable: _variable, ...traits } = old.settings;
+    const newId = this.add(owner.pattern, { ...traits, key: secret, ...(id !== undefined && { id }) });
+    const retireAt = clock.now() + overlapMs;
+    if (events.heard('rotation')) {
+      events.emit('rotation', { pool: owner.pattern, oldKeyId: old.id, newKeyId: newId, retireAt });
+    }
+    if (overlapMs <= 0) {
+      owner.drain(old);
+      return newId;
+    }
+    const timer = clock.setTimeout(
+      () => {
+        this.retirements.delete(timer);
+        this.retire(owner, old, newId);
+      },
+      overlapMs,
+      true,
+    );
+    this.retirements.add(timer);
+    return newId;
+  }
+
+  /**
+   * Runs the pool's `validate` on the key now. `undefined`: it could not tell, or there is no `validate`.
+   *
+   * @throws ConfigError where there is no such pool or key
+   */
+  async test(pool: string, keyId: string): Promise<boolean | undefined> {
+    return this.poolOf(pool).validation.run(this.keyOf(pool, keyId));
+  }
+
+  /**
+   * Ends a key's cool-down, suspicion or disablement, and that of its group and models.
+   *
+   * @throws ConfigError where there is no such pool or key
+   */
+  resetCooldown(pool: string, keyId: string): void {
+    this.poolOf(pool).reset(this.keyOf(pool, keyId));
+  }
+
+  close(): void {
+    for (const timer of this.retirements) this.dependencies.clock.clearTimeout(timer);
+    this.retirements.clear();
+  }
+
+  private retire(pool: Pool, old: PoolKey, newId: string): void {
+    const successor = pool.get(newId);
+    const refused = successor && (successor.gate.state === 'disabled' || successor.gate.state === 'suspect');
+    if (refused) {
+      this.dependencies.warn(`${where(pool)}: the key that was to replace ${old.id} is refused; ${old.id} stays in use`);
+      return;
+    }
+    if (pool.get(old.id) === old) pool.drain(old);
+  }
+
+  private poolOf(name: string): Pool {
+    const pool = this.directory.get(name) ?? this.directory.resolve(name);
+    if (pool) return pool;
+    const known = [...this.directory.all()].map(({ pattern }) => JSON.stringify(pattern)).join(', ');
+    throw new ConfigError([
+      { path: 'keyManagement.providers', message: `no pool ${JSON.stringify(name)}; there are ${known || 'none'}` },
+    ]);
+  }
+
+  private keyOf(poolName: string, keyId: string): PoolKey {
+    const pool = this.poolOf(poolName);
+    const key = pool.get(keyId);
+    if (key) return key;
+    throw notUsable(pool, `has no key with that id; its ids are listed by keys.list()`);
+  }
+
+  private normalize(pool: Pool, entry: KeyEntry): NormalizedKey {
+    parseConfig({ keyManagement: { providers: { [pool.pattern]: { keys: [entry] } } } });
+    const complaints: string[] = [];
+    const [settings] = normalizeKeys([entry], { pattern: pool.pattern, warn: complaint => complaints.push(complaint) });
+    if (!settings) throw notUsable(pool, complaints.join('; '));
+    return settings;
+  }
+}
+
+function where(pool: Pool): string {
+  return `keyManagement.providers[${JSON.stringify(pool.pattern)}].keys`;
+}
+
+function notUsable(pool: Pool, message: string): ConfigError {
+  return new ConfigError([{ path: where(pool), message }]);
+}

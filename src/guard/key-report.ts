@@ -1,0 +1,98 @@
+import type { LatencySummary } from '../keys/key-metrics.ts';
+import type { KeyState, PoolKey } from '../keys/key.ts';
+import type { Pool } from '../keys/pool.ts';
+import type { QuotaDimension, QuotaUse } from '../keys/quota.ts';
+
+/** One key as stats and lists show it: never its secret. */
+export interface KeyReport {
+  readonly id: string;
+  /** The key's public prefix, such as `AIza…`. */
+  readonly mask: string;
+  readonly state: KeyState;
+  /** Why it is not ready; undefined while it is. */
+  readonly reason: string | undefined;
+  /** When it may be used or probed again, epoch ms; undefined where no time is set. */
+  readonly until: number | undefined;
+  readonly group: string;
+  readonly weight: number;
+  readonly priority: number;
+  readonly tier: string | undefined;
+  readonly region: string | undefined;
+  readonly tags: readonly string[];
+  readonly requests: number;
+  readonly successes: number;
+  /** Failed attempts by the kind of their fault. */
+  readonly failures: Readonly<Record<string, number>>;
+  /** Answers with status 429. */
+  readonly rateLimitHits: number;
+  readonly inFlight: number;
+  /** Epoch ms; undefined before the first use. */
+  readonly lastUsed: number | undefined;
+  /** In ms; 0 before the first answer. */
+  readonly latency: LatencySummary;
+  /** 0 to 1: the smoothed share of answered attempts, halved while the key is away, 0 while disabled. */
+  readonly healthScore: number;
+  /** Use of the key's declared limits. */
+  readonly quota: Readonly<Partial<Record<QuotaDimension, QuotaUse>>>;
+  readonly inputTokens: number;
+  readonly outputTokens: number;
+  readonly cost: number;
+}
+
+/** One pool as stats and lists show it. */
+export interface PoolReport {
+  readonly pattern: string;
+  readonly strategy: string;
+  /** Keys that may be leased now. */
+  readonly ready: number;
+  /** Calls waiting for a key. */
+  readonly waiting: number;
+  readonly keys: readonly KeyReport[];
+}
+
+export function reportPool(pool: Pool, now: number): PoolReport {
+  const demand = { model: undefined, tokens: 0, now };
+  const keys: KeyReport[] = [];
+  let ready = 0;
+  for (const key of pool.keys()) {
+    const obstacle = pool.obstacleOf(key, demand);
+    if (!obstacle) ready++;
+    keys.push(reportKey(key, obstacle, now));
+  }
+  return { pattern: pool.pattern, strategy: pool.settings.strategyName, ready, waiting: pool.line.size, keys };
+}
+
+function reportKey(key: PoolKey, obstacle: { at: number; reason: string } | undefined, now: number): KeyReport {
+  const { metrics, settings } = key;
+  const state = key.stateAt(now);
+  return {
+    id: key.id,
+    mask: key.mask,
+    state,
+    reason: obstacle?.reason,
+    until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
+    group: key.group,
+    weight: settings.weight,
+    priority: settings.priority,
+    tier: settings.tier,
+    region: settings.region,
+    tags: [...settings.tags],
+    requests: metrics.requests,
+    successes: metrics.successes,
+    failures: metrics.failures,
+    rateLimitHits: metrics.rateLimitHits,
+    inFlight: key.inFlight,
+    lastUsed: metrics.lastUsedAt > 0 ? metrics.lastUsedAt : undefined,
+    latency: metrics.latency,
+    healthScore: healthScore(key, state),
+    quota: key.quotaUse(now),
+    inputTokens: metrics.inputTokens,
+    outputTokens: metrics.outputTokens,
+    cost: metrics.cost,
+  };
+}
+
+function healthScore(key: PoolKey, state: KeyState): number {
+  if (state === 'disabled') return 0;
+  return (1 - key.errorRate) * (state === 'ready' ? 1 : 0.5);
+}

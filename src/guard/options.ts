@@ -1,0 +1,96 @@
+import { ConfigError } from './errors.ts';
+import type { Usage } from '../keys/lease.ts';
+
+export type { Usage };
+
+/** What one attempt is given. */
+export interface CallContext {
+  /** The key for this attempt; undefined where no pool matches the provider. */
+  readonly apiKey: string | undefined;
+  /** The key's id, for logs; never the secret. */
+  readonly keyId: string | undefined;
+  readonly provider: string;
+  readonly model: string | undefined;
+  /** 1 for the first attempt of the call. */
+  readonly attempt: number;
+  /** Aborted when the caller aborts, or the attempt's time is up. Pass it on to the request. */
+  readonly signal: AbortSignal;
+  /** Replaces the token estimate by the real figures; may be called again, the last call counts. */
+  readonly reportUsage: (usage: Usage) => void;
+}
+
+/** The call to guard: a function of the context, or of nothing. */
+export type GuardedFunction<T> = (context: CallContext) => Promise<T> | T;
+
+/** Options of one call. All are optional. */
+export interface ExecuteOptions {
+  /** The inbound request, for deduplication and for the session the rate limit counts by. */
+  readonly req?: unknown;
+  /**
+   * The provider's name, or a function that tells it: read before the first attempt; what it says after
+   * the last one is the provider that health and stats are booked on.
+   */
+  readonly providerName?: string | (() => string | undefined) | undefined;
+  /** Preferred key, taken if it is ready. Unknown ids are ignored. */
+  readonly keyId?: string | undefined;
+  readonly skipDeduplication?: boolean | undefined;
+  /** Neither waits for a slot nor counts as one that does. */
+  readonly skipQueue?: boolean | undefined;
+  /** Keys are filtered by it, and cool-downs may be limited to it. */
+  readonly model?: string | undefined;
+  /** Estimated tokens of the call, reserved from token limits until the real figure is reported. */
+  readonly tokens?: number | undefined;
+  /** Higher goes first when calls wait; default 0. */
+  readonly priority?: number | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** Time for the whole call, in ms from now: waiting, all attempts, back-off. */
+  readonly deadlineMs?: number | undefined;
+  /** Time for each attempt, in ms. */
+  readonly attemptTimeoutMs?: number | undefined;
+  /** Whose rate limit counts; default `req.sessionId`, else `req.ip`, else one for all. */
+  readonly sessionId?: string | undefined;
+  /** Told apart by deduplication, and passed on in events. */
+  readonly userId?: string | undefined;
+  /** Passed on in events. */
+  readonly tags?: readonly string[] | undefined;
+  /** Joins calls of the same key without looking at `req`. */
+  readonly deduplicationKey?: string | undefined;
+  /**
+   * False for calls that must not run twice, such as an order: a failure after which the provider may have
+   * acted (a timeout, a reset connection, a 5xx) is then not tried again. Default true.
+   */
+  readonly idempotent?: boolean | undefined;
+}
+
+/**
+ * Refuses options that would be misread later. Only what is given is looked at, so that a call without
+ * options pays nothing.
+ *
+ * @throws ConfigError
+ */
+export function checkOptions(fn: unknown, options: ExecuteOptions): void {
+  if (typeof fn !== 'function') throw refused('fn', 'a function', fn);
+  if (typeof options !== 'object' || options === null) throw refused('options', 'a provider name or an object', options);
+  const { providerName, signal } = options;
+  if (providerName !== undefined && typeof providerName !== 'string' && typeof providerName !== 'function') {
+    throw refused('options.providerName', 'a string or a function', providerName);
+  }
+  if (signal !== undefined && !(signal instanceof AbortSignal)) {
+    throw refused('options.signal', 'an AbortSignal', signal);
+  }
+  const { tokens, priority, deadlineMs, attemptTimeoutMs } = options;
+  if (tokens !== undefined) checkNumber('options.tokens', tokens, 0);
+  if (priority !== undefined) checkNumber('options.priority', priority, -Infinity);
+  if (deadlineMs !== undefined) checkNumber('options.deadlineMs', deadlineMs, 0);
+  if (attemptTimeoutMs !== undefined) checkNumber('options.attemptTimeoutMs', attemptTimeoutMs, 1);
+}
+
+function checkNumber(path: string, value: number, least: number): void {
+  if (typeof value === 'number' && Number.isFinite(value) && value >= least) return;
+  throw refused(path, least === -Infinity ? 'a finite number' : `a finite number of at least ${least}`, value);
+}
+
+function refused(path: string, allowed: string, found: unknown): ConfigError {
+  const shown = typeof found === 'number' ? String(found) : found === null ? 'null' : typeof found;
+  return new ConfigError([{ path, message: `expected ${allowed}, found ${shown}` }]);
+}

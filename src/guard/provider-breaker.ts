@@ -1,0 +1,132 @@
+import { EventEmitter } from 'node:events';
+import CircuitBreaker from 'opossum';
+import type { Clock } from '../clock.ts';
+
+export type BreakerState = 'CLOSED' | 'OPEN' | 'HALF_OPEN';
+
+/** What a call's final outcome says of its provider. `none`: nothing, for instance an abort. */
+export type Vote = 'success' | 'failure' | 'none';
+
+export interface BreakerSettings {
+  /** Failed calls in a row that open the breaker. */
+  readonly failureThreshold: number;
+  readonly recoveryTimeMs: number;
+}
+
+type Probe = () => Promise<Vote>;
+type ProbeCircuit = CircuitBreaker<[Probe], Vote>;
+
+class ProbeFailed extends Error {}
+
+/** opossum rotates statistics on a timer of its own unless it is given an emitter; ours never fires. */
+const noRotation = new EventEmitter().setMaxListeners(0);
+
+/**
+ * One provider's breaker. While it is closed it counts; opossum takes over once it has tripped, to let a
+ * single probe through. Recovery is a matter of timestamps, so an open breaker needs no timer.
+ *
+ * A circuit serves one half-open period and is thrown away: opossum's statistics outlive a close, and a
+ * call that began before the breaker opened must not close it.
+ */
+export class ProviderBreaker {
+  settings: BreakerSettings;
+  private readonly clock: Clock;
+  private readonly onChange: (state: BreakerState) => void;
+  private failures = 0;
+  /** 0 while closed. */
+  private openUntil = 0;
+  /** Counts trips and resets: a vote of an earlier epoch is out of date. */
+  private epoch = 0;
+  private circuit: ProbeCircuit | undefined;
+
+  constructor(settings: BreakerSettings, clock: Clock, onChange: (state: BreakerState) => void) {
+    this.settings = settings;
+    this.clock = clock;
+    this.onChange = onChange;
+  }
+
+  get isClosed(): boolean {
+    return this.openUntil === 0;
+  }
+
+  get state(): BreakerState {
+    if (this.openUntil === 0) return 'CLOSED';
+    return this.clock.now() < this.openUntil ? 'OPEN' : 'HALF_OPEN';
+  }
+
+  /** In ms; 0 where a call may be made now. */
+  get retryAfterMs(): number {
+    return Math.max(0, this.openUntil - this.clock.now());
+  }
+
+  /** The epoch a call made now belongs to; goes back in with its vote. */
+  get currentEpoch(): number {
+    return this.epoch;
+  }
+
+  /** The vote of a call that was made while the breaker was closed. */
+  vote(vote: Vote, epoch: number): void {
+    if (epoch !== this.epoch || vote === 'none') return;
+    if (vote === 'success') this.failures = 0;
+    else if (++this.failures >= this.settings.failureThreshold) this.trip();
+  }
+
+  /** Runs `probe` if it is the one to go; false where the breaker is open or another probe is out. */
+  async tryProbe(probe: Probe): Promise<boolean> {
+    if (this.state === 'OPEN') return false;
+    const circuit = (this.circuit ??= this.halfOpen());
+    if (!circuit.pendingClose) return false;
+    const epoch = this.epoch;
+    let vote: Vote = 'none';
+    try {
+      vote = await circuit.fire(probe);
+    } catch (error) {
+      if (!(error instanceof ProbeFailed)) throw error;
+      vote = 'failure';
+    }
+    if (epoch !== this.epoch) return true;
+    if (vote === 'success') this.reset();
+    else if (vote === 'failure') this.trip();
+    else this.discardCircuit();
+    return true;
+  }
+
+  /** Closes the breaker and forgets what was counted. */
+  reset(): void {
+    const wasClosed = this.isClosed;
+    this.epoch++;
+    this.failures = 0;
+    this.openUntil = 0;
+    this.discardCircuit();
+    if (!wasClosed) this.onChange('CLOSED');
+  }
+
+  private trip(): void {
+    this.epoch++;
+    this.failures = 0;
+    this.openUntil = this.clock.now() + this.settings.recoveryTimeMs;
+    this.discardCircuit();
+    this.onChange('OPEN');
+  }
+
+  private halfOpen(): ProbeCircuit {
+    this.onChange('HALF_OPEN');
+    const options: CircuitBreaker.Options<[Probe]> & { state: object } = {
+      timeout: false,
+      rollingPercentilesEnabled: false,
+      enableSnapshots: false,
+      rotateBucketController: noRotation,
+      state: { closed: false, halfOpen: true },
+    };
+    return new CircuitBreaker(async (probe: Probe) => {
+      const vote = await probe();
+      if (vote === 'failure') throw new ProbeFailed();
+      return vote;
+    }, options);
+  }
+
+  private discardCircuit(): void {
+    this.circuit?.shutdown();
+    this.circuit = undefined;
+  }
+}

@@ -1,0 +1,124 @@
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../clock.ts';
+import type { ResolvedConfig } from './config/types.ts';
+import { Lane } from './lane.ts';
+import { ProviderBreaker, type BreakerState } from './provider-breaker.ts';
+
+/** Provider names may come from clients; the least recently used is forgotten. */
+const MAX_PROVIDERS = 1000;
+
+/** What is known of one provider, whoever calls it. */
+export class ProviderState {
+  readonly name: string;
+  readonly lane: Lane;
+  readonly breaker: ProviderBreaker;
+  totalRequests = 0;
+  failureCount = 0;
+  lastFailureAt = 0;
+  /** Smoothed, in ms. */
+  responseTimeMs = 0;
+  /** Smoothed share of failed calls, 0 to 1. */
+  errorRate = 0;
+
+  constructor(name: string, lane: Lane, breaker: ProviderBreaker) {
+    this.name = name;
+    this.lane = lane;
+    this.breaker = breaker;
+  }
+
+  succeeded(durationMs: number): void {
+    this.totalRequests++;
+    this.failureCount = 0;
+    this.lastFailureAt = 0;
+    this.responseTimeMs =
+      this.responseTimeMs === 0 ? durationMs : this.responseTimeMs + 0.2 * (durationMs - this.responseTimeMs);
+    this.errorRate -= 0.1 * this.errorRate;
+  }
+
+  failed(now: number): void {
+    this.totalRequests++;
+    this.failureCount++;
+    this.lastFailureAt = now;
+    this.errorRate += 0.1 * (1 - this.errorRate);
+  }
+
+  /** Failed a short while ago and not answered since, or cut off by its breaker. */
+  isInRecovery(now: number, recoveryWindowMs: number): boolean {
+    return !this.breaker.isClosed || (this.lastFailureAt > 0 && now < this.lastFailureAt + recoveryWindowMs);
+  }
+}
+
+/** The providers that were called, by name. */
+export class ProviderTable {
+  private readonly clock: Clock;
+  private readonly onBreakerChange: (provider: string, state: BreakerState) => void;
+  private readonly table: LRUCache<string, ProviderState>;
+  private config: ResolvedConfig;
+  private last: ProviderState | undefined;
+
+  constructor(
+    config: ResolvedConfig,
+    clock: Clock,
+    onBreakerChange: (provider: string, state: BreakerState) => void,
+  ) {
+    this.config = config;
+    this.clock = clock;
+    this.onBreakerChange = onBreakerChange;
+    this.table = new LRUCache({ max: MAX_PROVIDERS });
+  }
+
+  configure(config: ResolvedConfig): void {
+    this.config = config;
+    for (const state of this.table.values()) {
+      state.lane.configure(laneSettings(config));
+      state.breaker.settings = config.circuitBreaker;
+      if (!config.circuitBreaker.enabled) state.breaker.reset();
+    }
+  }
+
+  of(name: string): ProviderState {
+    // Most calls in a row go to one provider; the table is asked when it changes.
+    if (this.last?.name === name) return this.last;
+    let state = this.table.get(name);
+    if (!state) {
+      state = new ProviderState(
+        name,
+        new Lane(laneSettings(this.config), this.clock),
+        new ProviderBreaker(this.config.circuitBreaker, this.clock, breakerState => {
+          this.onBreakerChange(name, breakerState);
+        }),
+      );
+      this.table.set(name, state);
+    }
+    this.last = state;
+    return state;
+  }
+
+  find(name: string): ProviderState | undefined {
+    return this.table.peek(name);
+  }
+
+  all(): Iterable<ProviderState> {
+    return this.table.values();
+  }
+
+  /** Forgets what was learned; calls under way keep the state they began with. */
+  clear(): void {
+    this.last = undefined;
+    for (const state of this.table.values()) {
+      state.failureCount = 0;
+      state.lastFailureAt = 0;
+      state.totalRequests = 0;
+      state.errorRate = 0;
+      state.responseTimeMs = 0;
+    }
+  }
+
+  close(): void {
+    for (const state of this.table.values()) state.lane.close();
+  }
+}
+
+function laneSettings({ queue }: ResolvedConfig): Lane['settings'] {
+  return queue.enabled ? queue : { concurrency: Infinity, minDelayMs: 0, stallMs: Infinity };
+}

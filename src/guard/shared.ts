@@ -1,0 +1,9 @@
+import type { ExecutionGuard } from './execution-guard.ts';
+
+/** On globalThis, so that the ESM and the CommonJS copy of the package share one guard. */
+const KEY = Symbol.for('execution-guard');
+
+export function sharedGuard(create: () => ExecutionGuard): ExecutionGuard {
+  const holder: typeof globalThis & { [KEY]?: ExecutionGuard } = globalThis;
+  return (holder[KEY] ??= create());
+}

@@ -1,0 +1,32 @@
+import { ExecutionGuard } from './execution-guard.ts';
+import type { ExecuteOptions, GuardedFunction } from './options.ts';
+
+/**
+ * The shared guard. Importing it costs nothing: the guard is made when something of it is first used.
+ * Configure it with `executionGuard.updateConfig({ ... })`.
+ */
+export const executionGuard: ExecutionGuard = new Proxy(ExecutionGuard.prototype, {
+  get(_target, property) {
+    const guard = ExecutionGuard.getInstance();
+    const member: unknown = Reflect.get(guard, property, guard);
+    // Bound, because the guard's private fields are not the proxy's.
+    return typeof member === 'function' && property !== 'constructor' ? (member.bind(guard) as unknown) : member;
+  },
+  set: (_target, property, value) => Reflect.set(ExecutionGuard.getInstance(), property, value),
+  has: (_target, property) => Reflect.has(ExecutionGuard.getInstance(), property),
+});
+
+/** {@link ExecutionGuard.execute} of the shared guard. `context` is a provider's name, or options. */
+export function guardedExecute<T>(fn: GuardedFunction<T>, context?: string | ExecuteOptions): Promise<T> {
+  return ExecutionGuard.getInstance().execute(fn, context);
+}
+
+/** {@link ExecutionGuard.canMakeRequest} of the shared guard. */
+export function canMakeRequest(req?: unknown): boolean {
+  return ExecutionGuard.getInstance().canMakeRequest(req);
+}
+
+/** {@link ExecutionGuard.isProviderHealthy} of the shared guard. */
+export function isProviderHealthy(provider: string): boolean {
+  return ExecutionGuard.getInstance().isProviderHealthy(provider);
+}

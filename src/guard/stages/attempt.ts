@@ -1,0 +1,153 @@
+import { classify } from '../../faults/classify.ts';
+import { isFailureValue, readEvidence, type Outcome } from '../../faults/evidence.ts';
+import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
+import { profileFor } from '../../faults/profiles.ts';
+import { AttemptContext } from '../attempt-context.ts';
+import type { Call } from '../call.ts';
+import { AbortedError, AttemptTimeoutError, ClosedError, DeadlineError, GuardError } from '../errors.ts';
+import type { Handler } from '../pipeline.ts';
+import type { Runtime } from '../runtime.ts';
+
+/** No connection was made, so the provider cannot have acted on the request. */
+const UNSENT_CODES = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+
+/** Another guard's refusal inside the callback is nobody's fault here. */
+const GUARD_REJECTION: Fault = {
+  kind: 'guard_rejection',
+  scope: 'request',
+  action: 'fail',
+  certainty: 'certain',
+  rule: 'guard/rejection',
+};
+
+/**
+ * Runs the callback once, within the attempt's time, and says on the call how it ended. Rejects only where
+ * the call is over for a reason of its own: aborted, past its deadline, guard closed.
+ */
+export function attemptHandler(runtime: Runtime): Handler {
+  const { clock, events, interruptions } = runtime;
+
+  /** Waits for the callback, unless something ends the attempt first. */
+  const bounded = (call: Call, context: AttemptContext): Promise<unknown> => {
+    const { attemptTimeoutMs } = call.options;
+    const { lane } = call.provider;
+    return interruptions.wait<unknown>(call, settle => {
+      const timeOut = (timeoutMs: number): void => {
+        const error = new AttemptTimeoutError(timeoutMs, { provider: call.provider.name });
+        settle.reject(error);
+        context.abort(error);
+      };
+      const holder = { startedAt: clock.now(), stall: timeOut };
+      lane.hold(holder);
+      const timer =
+        attemptTimeoutMs === undefined ? undefined : clock.setTimeout(() => timeOut(attemptTimeoutMs), attemptTimeoutMs);
+      const over = (): void => {
+        lane.unhold(holder);
+        if (timer !== undefined) clock.clearTimeout(timer);
+      };
+      // A callback may throw before it returns a promise.
+      new Promise(resolve => {
+        resolve(call.fn(context));
+      }).then(
+        value => {
+          over();
+          settle.resolve(value);
+        },
+        (error: unknown) => {
+          over();
+          settle.reject(error);
+        },
+      );
+      return () => {
+        over();
+        context.abort(call.options.signal?.reason);
+      };
+    });
+  };
+
+  const finished = (call: Call, startedAt: number, fault: Fault | undefined): void => {
+    const durationMs = clock.now() - startedAt;
+    const heard = events.heard('attempt');
+    if (!heard && fault === undefined && call.attempts === 1) return;
+    const keyId = call.lease?.key.id;
+    const record = {
+      ...(keyId !== undefined && { keyId }),
+      provider: call.provider.name,
+      ...(call.model !== undefined && { model: call.model }),
+      ...(fault && { fault: fault.kind }),
+      ...(fault?.status !== undefined && { status: fault.status }),
+      durationMs,
+    };
+    call.record(record);
+    if (heard) events.emit('attempt', { ...record, attempt: call.attempts, ok: fault === undefined });
+  };
+
+  const failed = async (call: Call, startedAt: number, outcome: Outcome): Promise<undefined> => {
+    const thrown = 'error' in outcome;
+    const subject = thrown ? outcome.error : outcome.value;
+    const reading = readEvidence(outcome, clock);
+    const evidence = reading instanceof Promise ? await reading : reading;
+    const fault = faultOf(call, subject, evidence, clock.now());
+    call.unsent = evidence.networkCode !== undefined && UNSENT_CODES.has(evidence.networkCode);
+    call.end = 'failed';
+    call.failure = { fault, thrown, outcome: subject };
+    finished(call, startedAt, fault);
+    return undefined;
+  };
+
+  return async call => {
+    call.attempts++;
+    call.mayRepeat = false;
+    if (call.failure) discard(call.failure.outcome);
+    const startedAt = clock.now();
+    const context = new AttemptContext(call, clock);
+    let value: unknown;
+    try {
+      value = await (isBounded(call) ? bounded(call, context) : call.fn(context));
+    } catch (error) {
+      if (endsCall(error, call)) throw error;
+      return failed(call, startedAt, { error });
+    }
+    if (isFailureValue(value)) return failed(call, startedAt, { value });
+    call.end = 'answered';
+    call.failure = undefined;
+    finished(call, startedAt, undefined);
+    return value;
+  };
+}
+
+/** An attempt nothing can end is awaited as it is: no timer, no listener. */
+function isBounded({ options, deadlineAt, provider }: Call): boolean {
+  return (
+    options.signal !== undefined ||
+    options.attemptTimeoutMs !== undefined ||
+    deadlineAt !== Infinity ||
+    provider.lane.settings.concurrency !== Infinity
+  );
+}
+
+function endsCall(error: unknown, call: Call): boolean {
+  if (error instanceof AbortedError) return call.options.signal?.aborted === true;
+  if (error instanceof DeadlineError) return error.provider === call.provider.name && call.deadlineAt !== Infinity;
+  return error instanceof ClosedError;
+}
+
+function faultOf(call: Call, subject: unknown, evidence: Evidence, now: number): Fault {
+  if (subject instanceof AttemptTimeoutError) {
+    return classify({ ...evidence, timedOut: true }, { profile: profileOf(call), now, model: call.model });
+  }
+  if (subject instanceof GuardError) return GUARD_REJECTION;
+  return classify(evidence, { profile: profileOf(call), now, model: call.model });
+}
+
+function profileOf({ pool, provider }: Call): FaultProfile {
+  return pool?.settings.profile ?? profileFor(provider.name);
+}
+
+/** The answer before this attempt will be seen by nobody: unread, it would keep its connection. */
+function discard(outcome: unknown): void {
+  if (!(outcome instanceof Response) || !outcome.body || outcome.bodyUsed || outcome.body.locked) return;
+  outcome.body.cancel().catch(() => {
+    // Gone already.
+  });
+}

@@ -1,0 +1,48 @@
+import type { Call } from '../call.ts';
+import { CircuitOpenError } from '../errors.ts';
+import type { Handler, Stage } from '../pipeline.ts';
+import type { Vote } from '../provider-breaker.ts';
+
+/** Asks the provider's breaker once per call, and votes once, with the call's final outcome. */
+export function circuitBreakerStage(): Stage {
+  return (call, next) => {
+    const { breaker } = call.provider;
+    return breaker.isClosed ? votingCall(call, next) : probingCall(call, next);
+  };
+}
+
+async function votingCall(call: Call, next: Handler): Promise<unknown> {
+  const { breaker } = call.provider;
+  const epoch = breaker.currentEpoch;
+  try {
+    return await next(call);
+  } finally {
+    breaker.vote(voteOf(call), epoch);
+  }
+}
+
+async function probingCall(call: Call, next: Handler): Promise<unknown> {
+  const { breaker, name } = call.provider;
+  let outcome: { value: unknown } | { error: unknown } | undefined;
+  const went = await breaker.tryProbe(async () => {
+    try {
+      outcome = { value: await next(call) };
+    } catch (error) {
+      outcome = { error };
+    }
+    return voteOf(call);
+  });
+  if (!went || !outcome) throw new CircuitOpenError({ provider: name, retryAfterMs: breaker.retryAfterMs });
+  if ('error' in outcome) throw outcome.error;
+  return outcome.value;
+}
+
+/** Only the provider's own failures count against it; any answer, even a refusal, shows it alive. */
+function voteOf(call: Call): Vote {
+  if (call.attempts === 0 || call.end === 'no-key') return 'none';
+  if (call.end === 'answered') return 'success';
+  const fault = call.failure?.fault;
+  if (fault === undefined) return 'none';
+  if (fault.action === 'breaker') return 'failure';
+  return fault.status === undefined ? 'none' : 'success';
+}

@@ -1,0 +1,125 @@
+import type { Fault } from '../../faults/fault.ts';
+import { isCorrelated } from '../../keys/accusation.ts';
+import type { Call } from '../call.ts';
+import { PoolExhaustedError } from '../errors.ts';
+import { exhaustedDetails } from '../exhausted.ts';
+import type { Stage } from '../pipeline.ts';
+import type { Runtime } from '../runtime.ts';
+import { counted, waitInLine } from '../waiting.ts';
+
+/**
+ * The only loop. Two budgets: a key's fault moves on to the next ready key at once and spends nothing; a
+ * provider's fault, or a second try of the same key, spends a retry.
+ */
+export function retryStage(runtime: Runtime): Stage {
+  const { clock, counters, random } = runtime;
+
+  /** Undefined where the fault must not, or cannot in time, be tried again; else ms to wait before. */
+  const backoffFor = (call: Call, fault: Fault, retries: number): number | undefined => {
+    const { initialBackoffMs, maxBackoffMs, jitterMs, maxRetryAfterMs } = runtime.config.retry;
+    const now = clock.now();
+    const askedMs = fault.until === undefined ? 0 : fault.until - now;
+    if (askedMs > maxRetryAfterMs) return undefined;
+    const backoffMs = Math.min(maxBackoffMs, initialBackoffMs * 2 ** Math.min(retries, 30)) + random() * jitterMs;
+    const delayMs = Math.round(Math.max(askedMs, backoffMs));
+    return now + delayMs < call.deadlineAt ? delayMs : undefined;
+  };
+
+  const mayRetry = (call: Call, fault: Fault): boolean => {
+    const { status } = fault;
+    if (status !== undefined && !runtime.config.retry.retryableStatusCodes.includes(status)) return false;
+    const isKeyless = call.lease === undefined;
+    if (fault.action === 'retry') return true;
+    if (fault.scope.startsWith('provider')) {
+      if (call.options.idempotent === false && !call.unsent) return false;
+      return call.provider.breaker.isClosed;
+    }
+    // Without a pool there is no other key to go to: only waiting helps, and only against a limit.
+    return isKeyless && status === 429;
+  };
+
+  /** Waits until a key may be ready. False where none will be in time. */
+  const waitForKey = async (call: Call): Promise<boolean> => {
+    const { pool, blocked } = call;
+    if (!pool || !blocked) return false;
+    const limitAt = waitLimitOf(call);
+    if (blocked.at > limitAt && !blocked.pending) return false;
+    call.place ??= pool.line.join(call.priority, limitAt);
+    const end = await waitInLine(runtime, call, call.place, blocked);
+    call.now = clock.now();
+    return end === 'try';
+  };
+
+  const waitLimitOf = (call: Call): number => {
+    if (call.deadlineAt !== Infinity) return call.deadlineAt;
+    call.waitLimitAt ??= clock.now() + (call.pool?.settings.maxWaitMs ?? 0);
+    return call.waitLimitAt;
+  };
+
+  const giveUp = (call: Call): unknown => {
+    counters.finalFailures++;
+    const { failure, pool } = call;
+    if (failure?.thrown) throw failure.outcome;
+    if (failure) return failure.outcome;
+    throw new PoolExhaustedError(exhaustedDetails(call, pool, clock.now()));
+  };
+
+  return async (call, next) => {
+    let retries = 0;
+    const spend = (): boolean => {
+      const { enabled, retry } = runtime.config;
+      if (!enabled || !retry.enabled || retries >= retry.maxRetries) return false;
+      retries++;
+      counters.totalRetries++;
+      return true;
+    };
+
+    try {
+      for (;;) {
+        const value = await next(call);
+        if (call.end === 'answered') {
+          if (retries > 0) counters.successAfterRetry++;
+          return value;
+        }
+        if (call.end === 'no-key') {
+          // All that are ready were tried: a second try of one of them costs a retry.
+          if (call.tried && !call.mayRepeat) {
+            if (!spend()) return giveUp(call);
+            call.mayRepeat = true;
+          } else if (!(await waitForKey(call))) {
+            if (!mayTakeFirst(call)) return giveUp(call);
+            call.takeFirst = true;
+          }
+          continue;
+        }
+        const { failure } = call;
+        if (!failure) return giveUp(call);
+        const { fault } = failure;
+        if (call.accusations && isCorrelated(call.accusations)) {
+          for (const accusation of call.accusations) call.pool?.settlement.acquit(accusation);
+          return giveUp(call);
+        }
+        if (!movesOn(call, fault)) {
+          const delayMs = mayRetry(call, fault) ? backoffFor(call, fault, retries) : undefined;
+          if (delayMs === undefined || !spend()) return giveUp(call);
+          await counted(runtime, call, () => runtime.interruptions.sleep(call, delayMs));
+          if (!call.provider.breaker.isClosed) return giveUp(call);
+          call.mayRepeat = true;
+          if (fault.action === 'retry') call.preferredKeyId = call.lease?.key.id;
+        }
+        call.now = clock.now();
+      }
+    } finally {
+      call.place?.leave();
+    }
+  };
+}
+
+function mayTakeFirst({ pool, attempts, takeFirst }: Call): boolean {
+  return pool?.settings.fallbackBehavior === 'useFirst' && attempts === 0 && !takeFirst;
+}
+
+/** The fault was the key's or its group's: the next key may do better, at once. */
+function movesOn(call: Call, { scope, action }: Fault): boolean {
+  return call.lease !== undefined && action !== 'retry' && (scope.startsWith('key') || scope.startsWith('group'));
+}

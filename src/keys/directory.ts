@@ -1,0 +1,141 @@
+import type { Clock, Random } from '../clock.ts';
+import { nextMidnight } from '../faults/calendar.ts';
+import { profileFor } from '../faults/profiles.ts';
+import { strategyFactory } from '../strategies/index.ts';
+import type { SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
+import type { FaultProfile } from '../faults/fault.ts';
+import { HealthCheck } from './health-check.ts';
+import { normalizeKeys, type KeyEntry } from './normalize.ts';
+import { Pool, type PoolSettings } from './pool.ts';
+import type { QuotaLimits } from './quota.ts';
+import { ProviderResolver } from './resolution.ts';
+import type { CooldownSettings, KeyChange } from './settlement.ts';
+import type { Validate } from './validation.ts';
+
+/** One pool as the configuration has it, defaults filled in. */
+export interface PoolConfig {
+  readonly keys: readonly KeyEntry[] | { readonly env: string };
+  readonly strategy: string | SelectionStrategy | StrategyFactory;
+  readonly fallbackBehavior: PoolSettings['fallbackBehavior'];
+  readonly healthCheck?: { readonly enabled: boolean; readonly intervalMs: number; readonly timeoutMs: number } | undefined;
+  readonly validate?: Validate | undefined;
+  readonly profile?: string | FaultProfile | undefined;
+  readonly groups: Readonly<Record<string, { readonly limits?: QuotaLimits | undefined }>>;
+  readonly leaseMs: number;
+  readonly cooldown: CooldownSettings;
+  readonly maxWaitMs?: number | undefined;
+}
+
+export interface DirectoryConfig {
+  readonly enabled: boolean;
+  readonly maxWaitMs: number;
+  readonly providers: Readonly<Record<string, PoolConfig>>;
+}
+
+export interface DirectoryDependencies {
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly warn: (message: string) => void;
+  readonly onKeyChange: (pool: Pool, change: KeyChange) => void;
+}
+
+const DEFAULT_VALIDATE_TIMEOUT_MS = 10_000;
+
+/** All pools, and which one a provider's name leads to. */
+export class Directory {
+  private readonly dependencies: DirectoryDependencies;
+  private readonly pools = new Map<string, { readonly pool: Pool; readonly healthCheck: HealthCheck }>();
+  private resolver = new ProviderResolver<Pool>([]);
+  private enabled = true;
+
+  constructor(dependencies: DirectoryDependencies) {
+    this.dependencies = dependencies;
+  }
+
+  /**
+   * Pools keep what they have learned by their pattern, keys by their id and secret. Where `renamesKeys` is
+   * false the keys stay those that are in the pools now, added and removed at run time included.
+   */
+  configure({ enabled, maxWaitMs, providers }: DirectoryConfig, renamesKeys: boolean): void {
+    this.enabled = enabled;
+    for (const [pattern, { pool, healthCheck }] of this.pools) {
+      if (Object.hasOwn(providers, pattern)) continue;
+      for (const key of [...pool.keys()]) pool.drain(key);
+      pool.close();
+      healthCheck.close();
+      this.pools.delete(pattern);
+    }
+    for (const [pattern, config] of Object.entries(providers)) {
+      const known = this.pools.get(pattern);
+      const keys =
+        known && !renamesKeys
+          ? [...known.pool.keys()].filter(key => !key.draining).map(key => key.settings)
+          : normalizeKeys(config.keys, { pattern, env: this.dependencies.env, warn: this.dependencies.warn });
+      const settings = poolSettings(pattern, config, keys, maxWaitMs);
+      if (known) known.pool.configure(settings);
+      const { pool, healthCheck } = known ?? this.create(settings);
+      healthCheck.configure(config.healthCheck);
+      if (config.healthCheck?.enabled && !config.validate) {
+        this.dependencies.warn(
+          `keyManagement.providers[${JSON.stringify(pattern)}].healthCheck has no effect without a validate function`,
+        );
+      }
+      this.pools.set(pattern, { pool, healthCheck });
+    }
+    this.resolver = new ProviderResolver([...this.pools].map(([pattern, { pool }]) => [pattern, pool]));
+  }
+
+  /** The pool behind a provider's name; undefined where none matches, and the provider is left alone. */
+  resolve(provider: string): Pool | undefined {
+    return this.enabled ? this.resolver.resolve(provider) : undefined;
+  }
+
+  get(pattern: string): Pool | undefined {
+    return this.pools.get(pattern)?.pool;
+  }
+
+  *all(): Generator<Pool> {
+    for (const { pool } of this.pools.values()) yield pool;
+  }
+
+  close(): void {
+    for (const { pool, healthCheck } of this.pools.values()) {
+      pool.close();
+      healthCheck.close();
+    }
+  }
+
+  private create(settings: PoolSettings): { pool: Pool; healthCheck: HealthCheck } {
+    const { clock, random, onKeyChange } = this.dependencies;
+    const pool: Pool = new Pool(settings, { clock, random, onKeyChange: change => onKeyChange(pool, change) });
+    return { pool, healthCheck: new HealthCheck(pool, clock) };
+  }
+}
+
+function poolSettings(
+  pattern: string,
+  config: PoolConfig,
+  keys: PoolSettings['keys'],
+  maxWaitMs: number,
+): PoolSettings {
+  const { strategy } = config;
+  const profile = profileFor(pattern, config.profile);
+  const { dayTimeZone } = profile;
+  const isKnown = config.profile !== undefined || profile !== profileFor('');
+  return {
+    pattern,
+    keys,
+    strategyName: typeof strategy === 'string' ? strategy : strategy.name || 'custom',
+    strategy: strategyFactory(strategy),
+    fallbackBehavior: config.fallbackBehavior,
+    groups: config.groups,
+    cooldown: config.cooldown,
+    leaseMs: config.leaseMs,
+    maxWaitMs: config.maxWaitMs ?? maxWaitMs,
+    validate: config.validate,
+    validateTimeoutMs: config.healthCheck?.timeoutMs ?? DEFAULT_VALIDATE_TIMEOUT_MS,
+    profile: isKnown ? profile : undefined,
+    dayReset: dayTimeZone === undefined ? undefined : now => nextMidnight(now, dayTimeZone),
+  };
+}

@@ -1,0 +1,308 @@
+import type { KeyView } from '../strategies/strategy.ts';
+import { compileGlob } from './glob.ts';
+import { Gate, type GateState } from './gate.ts';
+import type { QuotaGroup } from './group.ts';
+import { KeyMetrics } from './key-metrics.ts';
+import type { Lease } from './lease.ts';
+import { maskSecret } from './mask.ts';
+import { ModelGates } from './model-gates.ts';
+import type { NormalizedKey } from './normalize.ts';
+import { Quota, type DayReset } from './quota.ts';
+
+/** After this many attempts at once a recovered key counts as fully back. */
+const RAMP_END = 16;
+
+/** What one attempt asks of a key. */
+export interface Demand {
+  readonly model: string | undefined;
+  /** Estimated tokens; 0 where unknown. */
+  readonly tokens: number;
+  now: number;
+}
+
+/** What stats and errors call a key's state. */
+export type KeyState = GateState | 'draining';
+
+/** Why a key cannot be leased at this moment. */
+export interface Obstacle {
+  /** Earliest time it may be; `Infinity` where no time will do. */
+  at: number;
+  /** True where an attempt under way must settle first. */
+  pending: boolean;
+  /** True where a smaller call would have passed. */
+  forTokens: boolean;
+  reason: string;
+}
+
+/** One API key of a pool, with everything that was learned about it. */
+export class PoolKey implements KeyView {
+  readonly id: string;
+  readonly position: number;
+  readonly gate = new Gate();
+  readonly models = new ModelGates();
+  readonly metrics = new KeyMetrics();
+  readonly quotaGroup: QuotaGroup;
+  inFlight = 0;
+  latencyMs = 0;
+  errorRate = 0;
+  /** Provider failures in a row, and how many answers the pool had when they began. */
+  readonly failing = { streak: 0, answersBefore: 0 };
+  /** Attempts admitted at once while the key comes back; 0 when it is fully back. */
+  ramp = 0;
+  /** Taken out of use by a person, with the reason; survives every success. */
+  held: string | undefined;
+  /** Not leased any more; leaves the pool when its last attempt has settled. */
+  draining = false;
+  /** When a replaced key stops being leased, epoch ms. */
+  retireAt = Infinity;
+  settings: NormalizedKey;
+
+  readonly #secret: string;
+  private accepts: ((model: string) => boolean) | undefined;
+  private quota: Quota | undefined;
+  /** Leases under way, oldest first, linked through the leases themselves. */
+  private oldest: Lease | undefined;
+  private newest: Lease | undefined;
+
+  constructor(settings: NormalizedKey, position: number, group: QuotaGroup) {
+    this.id = settings.id;
+    this.position = position;
+    this.quotaGroup = group;
+    this.#secret = settings.key;
+    this.settings = settings;
+    this.accepts = modelFilter(settings);
+  }
+
+  /** The secret; goes into the callback's context and nowhere else. */
+  reveal(): string {
+    return this.#secret;
+  }
+
+  get mask(): string {
+    return maskSecret(this.#secret);
+  }
+
+  get weight(): number {
+    return this.settings.weight;
+  }
+  get priority(): number {
+    return this.settings.priority;
+  }
+  get group(): string {
+    return this.quotaGroup.id;
+  }
+  get tier(): string | undefined {
+    return this.settings.tier;
+  }
+  get region(): string | undefined {
+    return this.settings.region;
+  }
+  get tags(): readonly string[] {
+    return this.settings.tags;
+  }
+
+  /** New settings for the same secret: what was learned stays. */
+  reconfigure(settings: NormalizedKey, dayReset: DayReset | undefined): void {
+    this.settings = settings;
+    this.accepts = modelFilter(settings);
+    if (this.quota) this.quota = Quota.of(settings.limits, dayReset, this.quota);
+  }
+
+  hasSecret(secret: string): boolean {
+    return secret === this.#secret;
+  }
+
+  servesModel(model: string | undefined): boolean {
+    return model === undefined || this.accepts === undefined || this.accepts(model);
+  }
+
+  get filtersModels(): boolean {
+    return this.accepts !== undefined;
+  }
+
+  /**
+   * The earliest time the key may be leased for `demand`: `demand.now` where it may at once.
+   * The gates come first: they are the cheapest to ask.
+   */
+  availableAt(demand: Demand, dayReset: DayReset | undefined): number {
+    const { now, model } = demand;
+    if (this.held !== undefined || this.draining || now >= this.retireAt) return Infinity;
+    let at = this.gate.availableAt(now);
+    const group = this.quotaGroup;
+    at = Math.max(at, group.gate.availableAt(now));
+    if (model !== undefined) {
+      at = Math.max(at, this.models.get(model)?.availableAt(now) ?? now, group.models.get(model)?.availableAt(now) ?? now);
+    }
+    if (at > now) return at;
+    const quota = this.quotaFor(dayReset);
+    if (this.inFlight > 0 && this.inFlight >= this.mostInFlight(quota)) {
+      this.reclaimExpired(now);
+      if (this.inFlight >= this.mostInFlight(quota)) return this.oldest?.expiresAt ?? Infinity;
+    }
+    const tokens = demand.tokens > 1 ? demand.tokens : 1;
+    if (quota) {
+      at = Math.max(at, quota.requestAvailableAt(now), quota.tokensAvailableAt(tokens, now));
+    }
+    const shared = group.quota;
+    if (shared) {
+      if (group.inFlight >= shared.concurrency) return Infinity;
+      at = Math.max(at, shared.requestAvailableAt(now), shared.tokensAvailableAt(tokens, now));
+    }
+    return at;
+  }
+
+  /** Says in words what {@link availableAt} found; called only when somebody asks or a key is set aside. */
+  obstacle(demand: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
+    const { now, model } = demand;
+    const blocked = (at: number, reason: string, pending = false, forTokens = false): Obstacle => ({
+      at,
+      pending,
+      forTokens,
+      reason,
+    });
+    if (this.draining) return blocked(Infinity, 'draining');
+    if (this.held !== undefined) return blocked(Infinity, `disabled by hand: ${this.held}`);
+    if (now >= this.retireAt) return blocked(Infinity, 'replaced');
+    const gates: [Gate | undefined, string][] = [
+      [this.gate, ''],
+      [this.quotaGroup.gate, ` (group ${this.group})`],
+      [model === undefined ? undefined : this.models.get(model), ` (model ${model ?? ''})`],
+      [model === undefined ? undefined : this.quotaGroup.models.get(model), ` (group ${this.group}, model ${model ?? ''})`],
+    ];
+    let worst: Obstacle | undefined;
+    for (const [gate, where] of gates) {
+      const at = gate?.availableAt(now) ?? now;
+      if (gate && at > now && (!worst || at > worst.at)) {
+        worst = gate.isProbing(now)
+          ? blocked(at, `a probe is under way${where}`, true)
+          : blocked(at, `${gate.state}: ${gate.reason}${where}`);
+      }
+    }
+    if (worst) return worst;
+    const expiry = this.oldest?.expiresAt ?? Infinity;
+    if (this.ramp > 0 && this.inFlight >= this.ramp) return blocked(expiry, 'recovering: ramping up', true);
+    const tokens = Math.max(1, demand.tokens);
+    for (const [quota, inFlight, where] of [
+      [this.quotaFor(dayReset), this.inFlight, ''],
+      [this.quotaGroup.quota, this.quotaGroup.inFlight, ` of group ${this.group}`],
+    ] as const) {
+      if (!quota) continue;
+      if (inFlight >= quota.concurrency) return blocked(expiry, `concurrency limit${where} reached`, true);
+      const requestsAt = quota.requestAvailableAt(now);
+      if (requestsAt > now) return blocked(requestsAt, `quota${where} used up`);
+      const tokensAt = quota.tokensAvailableAt(tokens, now);
+      if (tokensAt === Infinity) return blocked(Infinity, `token limit${where} is below the ${tokens} asked for`, false, true);
+      if (tokensAt > now) return blocked(tokensAt, `token quota${where} has no room for ${tokens}`, false, true);
+    }
+    return undefined;
+  }
+
+  /** The key as a whole; one model of it may be away while it is ready. */
+  stateAt(now: number): KeyState {
+    if (this.draining || now >= this.retireAt) return 'draining';
+    if (this.held !== undefined) return 'disabled';
+    if (this.gate.state !== 'ready') return this.gate.state;
+    return this.quotaGroup.gate.state;
+  }
+
+  /** Gates through which the coming lease would go as a probe. */
+  probedGates(model: string | undefined): Gate[] | undefined {
+    let probes: Gate[] | undefined;
+    const look = (gate: Gate | undefined): void => {
+      if (gate !== undefined && gate.state !== 'ready') (probes ??= []).push(gate);
+    };
+    look(this.gate);
+    look(this.quotaGroup.gate);
+    if (model !== undefined) {
+      look(this.models.get(model));
+      look(this.quotaGroup.models.get(model));
+    }
+    return probes;
+  }
+
+  onLease(lease: Lease, dayReset: DayReset | undefined): void {
+    this.link(lease);
+    this.inFlight++;
+    this.quotaGroup.inFlight++;
+    this.metrics.requests++;
+    this.metrics.lastUsedAt = lease.at;
+    const quota = this.quotaFor(dayReset);
+    quota?.reserve(lease.tokens, lease.at);
+    this.quotaGroup.quota?.reserve(lease.tokens, lease.at);
+  }
+
+  onRelease(lease: Lease): void {
+    this.unlink(lease);
+    this.inFlight--;
+    this.quotaGroup.inFlight--;
+  }
+
+  settleTokens(lease: Lease, before: number, after: number, now: number): void {
+    this.quota?.settleTokens(lease.at, before, after, now);
+    this.quotaGroup.quota?.settleTokens(lease.at, before, after, now);
+  }
+
+  refund(lease: Lease, now: number): void {
+    this.quota?.refund(lease.at, lease.tokens, now);
+    this.quotaGroup.quota?.refund(lease.at, lease.tokens, now);
+  }
+
+  observe(failed: boolean, latencyMs: number): void {
+    this.errorRate += 0.1 * ((failed ? 1 : 0) - this.errorRate);
+    if (!failed) this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + 0.2 * (latencyMs - this.latencyMs);
+  }
+
+  /** The first attempts after a recovery come one, two, four... at a time. */
+  startRamp(): void {
+    this.ramp = 1;
+  }
+
+  advanceRamp(): void {
+    if (this.ramp > 0) this.ramp = this.ramp * 2 > RAMP_END ? 0 : this.ramp * 2;
+  }
+
+  quotaUse(now: number): ReturnType<Quota['use']> {
+    return this.quota?.use(now) ?? {};
+  }
+
+  /** Created when the key is first looked at: an idle key pays for no window. */
+  private quotaFor(dayReset: DayReset | undefined): Quota | undefined {
+    if (this.quota === undefined && this.settings.limits !== undefined) {
+      this.quota = Quota.of(this.settings.limits, dayReset);
+    }
+    return this.quota;
+  }
+
+  private mostInFlight(quota: Quota | undefined): number {
+    const limit = quota?.concurrency ?? Infinity;
+    return this.ramp > 0 && this.ramp < limit ? this.ramp : limit;
+  }
+
+  /** A lease whose holder never came back gives its place back after its time. */
+  private reclaimExpired(now: number): void {
+    while (this.oldest && this.oldest.expiresAt <= now) this.oldest.expire(now);
+  }
+
+  private link(lease: Lease): void {
+    lease.older = this.newest;
+    if (this.newest) this.newest.newer = lease;
+    else this.oldest = lease;
+    this.newest = lease;
+  }
+
+  private unlink(lease: Lease): void {
+    if (lease.older) lease.older.newer = lease.newer;
+    else this.oldest = lease.newer;
+    if (lease.newer) lease.newer.older = lease.older;
+    else this.newest = lease.older;
+    lease.older = lease.newer = undefined;
+  }
+}
+
+function modelFilter(settings: NormalizedKey): ((model: string) => boolean) | undefined {
+  const { models, excludeModels } = settings;
+  if (!models?.length && !excludeModels?.length) return undefined;
+  const included = models?.map(glob => compileGlob(glob)) ?? [];
+  const excluded = excludeModels?.map(glob => compileGlob(glob)) ?? [];
+  return model => (included.length === 0 || included.some(match => match(model))) && !excluded.some(match => match(model));
+}

@@ -1,0 +1,37 @@
+import { Gate } from './gate.ts';
+
+/** Models are named by callers, so their number is bounded; the oldest is forgotten first. */
+const MAX_MODELS = 256;
+
+/** One gate per model that was ever refused; a model nobody complained of costs nothing. */
+export class ModelGates {
+  private gates: Map<string, Gate> | undefined;
+
+  get(model: string): Gate | undefined {
+    return this.gates?.get(model);
+  }
+
+  of(model: string): Gate {
+    this.gates ??= new Map();
+    let gate = this.gates.get(model);
+    if (!gate) {
+      if (this.gates.size >= MAX_MODELS) {
+        for (const oldest of this.gates.keys()) {
+          this.gates.delete(oldest);
+          break;
+        }
+      }
+      gate = new Gate();
+      this.gates.set(model, gate);
+    }
+    return gate;
+  }
+
+  get isEmpty(): boolean {
+    return this.gates === undefined || this.gates.size === 0;
+  }
+
+  entries(): Iterable<[string, Gate]> {
+    return this.gates ?? [];
+  }
+}
