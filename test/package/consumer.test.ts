@@ -86,9 +86,10 @@ test('ESM and CommonJS copies in one process share the one guard', () => {
     import { createRequire } from 'node:module';
     import { executionGuard } from 'execution-guard';
     const required = createRequire(import.meta.url)('execution-guard');
-    console.log(required.executionGuard === executionGuard);
+    executionGuard.updateConfig({ retry: { maxRetries: 7 } });
+    console.log(required.executionGuard.getConfig().retry.maxRetries);
   `);
-  expect(output).toBe('true\n');
+  expect(output).toBe('7\n');
 }, timeout);
 
 describe('a TypeScript consumer', () => {
