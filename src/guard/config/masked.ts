@@ -1,0 +1,75 @@
+import { maskSecret } from '../../keys/mask.ts';
+import { parseConfig } from './parse.ts';
+import { isOptions, ownMember } from './plain.ts';
+import type { ResolvedConfig, ResolvedKeyProvider } from './types.ts';
+
+type Keys = ResolvedKeyProvider['keys'];
+
+/**
+ * A copy that is safe to print and to hand out: every secret is replaced by a mask. It shares nothing
+ * with the original but strategies, profiles and functions.
+ */
+export function maskedConfig(config: ResolvedConfig): ResolvedConfig {
+  const copy = parseConfig(config);
+  const providers = Object.entries(copy.keyManagement.providers).map(
+    ([pattern, provider]) => [pattern, { ...provider, keys: maskKeys(provider.keys) }] as const,
+  );
+  return { ...copy, keyManagement: { ...copy.keyManagement, providers: Object.fromEntries(providers) } };
+}
+
+function maskKeys(keys: Keys): Keys {
+  if ('env' in keys) return keys;
+  return keys.map(entry => {
+    if (typeof entry === 'string') return mask(entry);
+    return typeof entry?.key === 'string' ? { ...entry, key: mask(entry.key) } : entry;
+  });
+}
+
+/** Blank entries are no keys; masked, they would look like one. */
+function mask(secret: string): string {
+  return secret.trim() === '' ? '' : maskSecret(secret.trim());
+}
+
+/**
+ * The opposite, for a configuration that was read masked, edited and sent back: a mask becomes the key
+ * it stands for, where that is beyond doubt. Other masks stay, and the schema refuses them.
+ *
+ * @param providers the new map, not validated yet
+ */
+export function withMaskedKeysRestored(providers: unknown, current: ResolvedConfig): unknown {
+  if (!isOptions(providers)) return providers;
+  const restored = Object.entries(providers).map(([pattern, provider]) => {
+    const known = ownMember(current.keyManagement.providers, pattern);
+    const keys = ownMember(provider, 'keys');
+    const knownKeys = ownMember(known, 'keys');
+    if (!isOptions(provider) || !Array.isArray(keys) || !Array.isArray(knownKeys)) return [pattern, provider] as const;
+    return [pattern, { ...provider, keys: restoreKeys(keys, knownKeys) }] as const;
+  });
+  return Object.fromEntries(restored);
+}
+
+function restoreKeys(keys: readonly unknown[], known: readonly unknown[]): unknown[] {
+  const masks = known.map(entry => maskOf(entry));
+  const unchanged = keys.length === known.length && keys.every((entry, at) => secretOf(entry) === masks[at]);
+  return keys.map((entry, position) => {
+    const secret = secretOf(entry);
+    const id = ownMember(entry, 'id');
+    const candidates = known.filter((candidate, at) => {
+      if (secret === undefined || secret !== masks[at]) return false;
+      return unchanged ? at === position : id === undefined || id === ownMember(candidate, 'id');
+    });
+    const original = candidates.length === 1 ? secretOf(candidates[0]) : undefined;
+    if (original === undefined) return entry;
+    return isOptions(entry) ? { ...entry, key: original } : original;
+  });
+}
+
+function secretOf(entry: unknown): string | undefined {
+  const secret = typeof entry === 'string' ? entry : ownMember(entry, 'key');
+  return typeof secret === 'string' ? secret : undefined;
+}
+
+function maskOf(entry: unknown): string | undefined {
+  const secret = secretOf(entry);
+  return secret === undefined ? undefined : mask(secret);
+}

@@ -1,0 +1,10 @@
+/** Whether a value is an object of options: neither an array nor a Map, Date, function and the like. */
+export function isOptions(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null && Object.prototype.toString.call(value) === '[object Object]';
+}
+
+/** A member of the object itself: `constructor` and `__proto__` are options like any other, and unknown ones. */
+export function ownMember(value: unknown, name: PropertyKey): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, name) === undefined ? undefined : Reflect.get(value, name);
+}
