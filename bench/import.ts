@@ -1,32 +1,31 @@
 import { execFile } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { promisify } from 'node:util';
 
-const root = path.resolve(import.meta.dirname, '..');
+const built = path.resolve(import.meta.dirname, '../dist/index.js');
 const rounds = 15;
 const run = promisify(execFile);
-
-const subjects = {
-  empty: 'data:text/javascript,',
-  guard: pathToFileURL(path.join(root, 'dist/index.js')).href,
-  zod: import.meta.resolve('zod'),
-};
 
 /** What `import 'execution-guard'` adds to a program's start, in ms, beside the import of zod alone. Needs `dist`. */
 export async function importBench(): Promise<{
   name: string;
   rows: { label: string; value: number; unit: string; ratio?: number }[];
 }> {
-  if (!existsSync(path.join(root, 'dist/index.js'))) throw new Error('dist is missing: run npm run build first');
-  const times: Record<keyof typeof subjects, number[]> = { empty: [], guard: [], zod: [] };
+  if (!existsSync(built)) throw new Error('dist is missing: run npm run build first');
+  const directory = mkdtempSync(path.join(tmpdir(), 'execution-guard-bench-'));
+  const emptyModule = path.join(directory, 'empty.mjs');
+  writeFileSync(emptyModule, '');
+  const times: Record<'empty' | 'guard' | 'zod', number[]> = { empty: [], guard: [], zod: [] };
   // Taken in turns, so that a busy moment of the machine strikes all alike.
   for (let round = 0; round < rounds; round += 1) {
-    times.empty.push(await importTime(subjects.empty));
-    times.guard.push(await importTime(subjects.guard));
-    times.zod.push(await importTime(subjects.zod));
+    times.empty.push(await importTime(pathToFileURL(emptyModule).href));
+    times.guard.push(await importTime(pathToFileURL(built).href));
+    times.zod.push(await importTime(import.meta.resolve('zod')));
   }
+  rmSync(directory, { recursive: true });
   const empty = median(times.empty);
   const guard = median(times.guard) - empty;
   const zod = median(times.zod) - empty;
