@@ -25,7 +25,7 @@ describe('canonicalText', () => {
   test('two values share a text exactly if they are deeply equal', () => {
     fc.assert(fc.property(value, value, (a, b) => {
       expect(canonicalText(a) === canonicalText(b)).toBe(isDeepStrictEqual(a, b));
-    }), { numRuns: 20_000 });
+    }), { numRuns: 5000 });
   });
 
   test('two sequences of values do not run into each other', () => {
@@ -96,7 +96,7 @@ describe('canonicalText', () => {
     let doubling: unknown = 'x';
     for (let i = 0; i < 100; i += 1) doubling = [doubling, doubling];
     const huge = 'x'.repeat(9 * 2 ** 20);
-    for (const item of [deep, doubling, new Array(1e9), huge, Buffer.from(huge), new Array(200_001).fill(1)]) {
+    for (const item of [deep, doubling, new Array(1e9), huge, Buffer.from(huge), new Array(50_001).fill(1)]) {
       expect(canonicalText(item)).toBeUndefined();
     }
     expect(canonicalText('x'.repeat(4 * 2 ** 20))).toBeDefined();

@@ -23,7 +23,7 @@ describe('fingerprint', () => {
     ['a session named like nobody', post({ sessionId: 'anonymous' })],
     ['params', post({ params: { page: 2 } })],
     ['data', post({ data: 'x' })],
-    ['a field named __proto__', JSON.parse('{"method":"POST","url":"/v1/chat","body":{"prompt":"hi"},"__proto__":1}')],
+    ['a field of the body named __proto__', post({ body: JSON.parse('{"prompt":"hi","__proto__":1}') as unknown })],
     ['authorization', post({ headers: { authorization: 'Bearer a' } })],
     ['x-api-key', post({ headers: { 'x-api-key': 'a' } })],
     ['x-goog-api-key', post({ headers: { 'x-goog-api-key': 'a' } })],
@@ -125,9 +125,15 @@ describe('fingerprint', () => {
   });
 
   test('a hostile request is left alone', () => {
+    expect(of(JSON.parse('{"url":"/v1/chat","body":1,"__proto__":{"ask":"more"}}'))).toBeUndefined();
     expect(of({ get url() { throw new Error('boom'); } })).toBeUndefined();
     expect(of(new Proxy({}, { getPrototypeOf() { throw new Error('boom'); } }))).toBeUndefined();
     expect(of(new (class { get body() { throw new Error('boom'); } })())).toBeUndefined();
+  });
+
+  test('halves of a surrogate pair differ, though UTF-8 writes them alike', () => {
+    const prints = ['\ud800', '\ud801', '\udc00', '\ufffd', '\ud800\udc00'].map((body) => of({ url: '/', body }));
+    expect(new Set(prints).size).toBe(5);
   });
 
   test('holds no secret', () => {
