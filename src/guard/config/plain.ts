@@ -5,6 +5,6 @@ export function isOptions(value: unknown): value is Readonly<Record<string, unkn
 
 /** A member of the object itself: `constructor` and `__proto__` are options like any other, and unknown ones. */
 export function ownMember(value: unknown, name: PropertyKey): unknown {
-  if (typeof value !== 'object' || value === null) return undefined;
-  return Object.getOwnPropertyDescriptor(value, name) === undefined ? undefined : Reflect.get(value, name);
+  const isThere = typeof value === 'object' && value !== null && Object.hasOwn(value, name);
+  return isThere ? Reflect.get(value, name) : undefined;
 }

@@ -97,7 +97,7 @@ function deduplication({ flag, fromOne, text }: Shared) {
   });
 }
 
-function rateLimiting({ flag, fromOne }: Shared) {
+function rateLimiting({ flag, fromZero, fromOne }: Shared) {
   const requests = 'Calls allowed per window and session.';
   const rule = z.union(
     [
@@ -137,6 +137,10 @@ function rateLimiting({ flag, fromOne }: Shared) {
     onLimit: option(
       'What happens to a call over a limit: `reject` fails it at once, `wait` holds it until the limit allows it.',
       oneOf(['reject', 'wait']).default('reject'),
+    ),
+    maxWaitMs: option(
+      'Longest time a call is held under `wait`, in ms; one that would take longer is rejected at once.',
+      fromZero.default(30 * SECOND_MS),
     ),
     maxSessions: option(
       'Sessions tracked at once; the one idle the longest is forgotten first.',

@@ -72,6 +72,11 @@ export interface RateLimitingConfig {
    */
   onLimit?: 'reject' | 'wait' | undefined;
   /**
+   * Longest time a call is held under `wait`, in ms; one that would take longer is rejected at once.
+   * @default 30_000
+   */
+  maxWaitMs?: number | undefined;
+  /**
    * Sessions tracked at once; the one idle the longest is forgotten first.
    * @default 10_000
    */
@@ -403,6 +408,7 @@ export interface ResolvedDeduplication {
 export interface ResolvedRateLimiting {
   readonly enabled: boolean;
   readonly onLimit: 'reject' | 'wait';
+  readonly maxWaitMs: number;
   readonly maxSessions: number;
   readonly rules: ResolvedRateLimitRules;
 }

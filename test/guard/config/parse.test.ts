@@ -29,6 +29,7 @@ describe('what is not said', () => {
       rateLimiting: {
         enabled: true,
         onLimit: 'reject',
+        maxWaitMs: 30_000,
         maxSessions: 10_000,
         rules: { burst: null, perMinute: null, perHour: null, perDay: null },
       },
@@ -375,6 +376,14 @@ describe('no error shows a secret', () => {
       }),
       { numRuns: 500 },
     );
+  });
+
+  test('nor what the keys are called, where they were given as an object', () => {
+    expect(issuesOf(provider({ keys: { hunter: 'a' } })).map(({ path, message }) => `${path}: ${message}`)).toEqual([
+      'keyManagement.providers["*gemini*"].keys.env: expected the name of an environment variable, found nothing',
+      'keyManagement.providers["*gemini*"].keys: ' +
+        'unknown option (its name is not shown: it may be a secret); known here: `env`',
+    ]);
   });
 
   test('nor a number in the place of a key', () => {
