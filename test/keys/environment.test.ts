@@ -27,7 +27,8 @@ describe('loadKeysFromEnv', () => {
   });
 
   test('says where each key came from, and gives backups priority 1', () => {
-    expect(loadKeysFromEnv('gemini', { GEMINI_API_KEY: 'a', GEMINI_KEY_Prod: 'b', GEMINI_API_KEY_BACKUP_1: 'c' })).toEqual([
+    const env = { GEMINI_API_KEY: 'a', GEMINI_KEY_Prod: 'b', GEMINI_API_KEY_BACKUP_1: 'c' };
+    expect(loadKeysFromEnv('gemini', env)).toEqual([
       { id: secretId('a'), key: 'a', variable: 'GEMINI_API_KEY' },
       { id: 'prod', key: 'b', variable: 'GEMINI_KEY_Prod' },
       { id: secretId('c'), key: 'c', priority: 1, variable: 'GEMINI_API_KEY_BACKUP_1' },

@@ -34,7 +34,8 @@ describe('normalizeKeys', () => {
   });
 
   test('undefined options mean their defaults', () => {
-    const { keys } = normalize([{ key: 'secret', weight: undefined, priority: undefined, tags: undefined, id: undefined }]);
+    const entry = { key: 'secret', weight: undefined, priority: undefined, tags: undefined, id: undefined };
+    const { keys } = normalize([entry]);
     expect(keys[0]).toMatchObject({ id: secretId('secret'), weight: 1, priority: 0, tags: [] });
   });
 
@@ -55,7 +56,9 @@ describe('normalizeKeys', () => {
   test('a repeated secret is left out', () => {
     const { keys, warnings } = normalize(['a', { id: 'again', key: ' a' }]);
     expect(keys).toHaveLength(1);
-    expect(warnings).toEqual(['keyManagement.providers["*gemini*"].keys[1] is the same key as keys[0] and was left out']);
+    expect(warnings).toEqual([
+      'keyManagement.providers["*gemini*"].keys[1] is the same key as keys[0] and was left out',
+    ]);
   });
 
   test('a repeated id is left out', () => {

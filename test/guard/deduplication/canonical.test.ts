@@ -9,13 +9,17 @@ const { value } = fc.letrec<{ value: unknown }>((tie) => ({
   value: fc.oneof(
     { maxDepth: 4 },
     fc.constantFrom<unknown>(
-      undefined, null, true, false, 0, -0, 1, NaN, 1n, 10n, '1', '', '[1]', 'u', ',', '"', '\\', '\ud800', '\ufffd', 'é',
+      undefined, null, true, false, 0, -0, 1, NaN, 1n, 10n, '1', '', '[1]',
+      'u', ',', '"', '\\', '\ud800', '\ufffd', 'é',
       new Date(0), new Date(1), new Date(NaN), 'Thu, 01 Jan 1970 00:00:00 GMT',
       new Uint8Array([1]), new Uint8Array([1, 0]), new Uint16Array([1]), new Int8Array([1]),
     ),
     fc.string({ unit: fc.constantFrom('1', ',', '"', '\\', '}', ';'), maxLength: 3 }),
     fc.array(tie('value'), { maxLength: 3 }),
-    fc.dictionary(fc.constantFrom('a', 'b', '1', '__proto__', 'a"b'), tie('value'), { maxKeys: 3, noNullPrototype: true }),
+    fc.dictionary(fc.constantFrom('a', 'b', '1', '__proto__', 'a"b'), tie('value'), {
+      maxKeys: 3,
+      noNullPrototype: true,
+    }),
     // One item at most: deep equality ignores the order of a set, which costs a comparison only a chance.
     fc.array(tie('value'), { maxLength: 1 }).map((items) => new Set(items)),
   ),
@@ -78,7 +82,8 @@ describe('canonicalText', () => {
     const incomparable: unknown[] = [
       () => 1, Symbol('a'), /a/, Promise.resolve(), new WeakMap(), new Error('a'), Object(1),
       Readable.from(['a']), new ReadableStream(), new Blob(['a']), new FormData(), new Headers(), new Response('a'),
-      (function* () { yield 1; })(), [1].values(), { async *[Symbol.asyncIterator]() { yield await Promise.resolve(1); } },
+      (function* () { yield 1; })(), [1].values(),
+      { async *[Symbol.asyncIterator]() { yield await Promise.resolve(1); } },
       { toJSON: () => ({}) }, { [Symbol('a')]: 1 }, circular, hostile,
       Object.create({ inherited: 1 }), Object.create(Date.prototype), Object.create(Map.prototype),
       new (class Request { body = 'a'; })(), new (class extends Array {})(), new (class extends Date {})(),

@@ -122,7 +122,9 @@ describe('equal calls in flight', () => {
     const calls = [1, 2, 3].map(() => deduplicator.run('k', undefined, upstream.execute));
     const outage = new Error('outage');
     upstream.reject(outage);
-    for (const result of await Promise.allSettled(calls)) expect(result).toEqual({ status: 'rejected', reason: outage });
+    for (const result of await Promise.allSettled(calls)) {
+      expect(result).toEqual({ status: 'rejected', reason: outage });
+    }
     expect(upstream.calls).toBe(1);
     expect(await deduplicator.run('k', undefined, answering('fine'))).toBe('fine');
   });

@@ -3,7 +3,8 @@ import { footprint } from '../../../src/guard/deduplication/footprint.ts';
 
 describe('footprint', () => {
   test('grows with what is held', () => {
-    const sizes = [1, 'text', 'text'.repeat(10), ['text'.repeat(100)], { a: 'text'.repeat(1000) }, Buffer.alloc(10_000)];
+    const text = 'text';
+    const sizes = [1, text, text.repeat(10), [text.repeat(100)], { a: text.repeat(1000) }, Buffer.alloc(10_000)];
     const estimates = sizes.map((value) => footprint(value, 100));
     expect(estimates).toEqual(estimates.toSorted((a, b) => a - b));
     expect(estimates[0]).toBeGreaterThan(0);
