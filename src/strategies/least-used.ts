@@ -15,6 +15,8 @@ interface Usage {
    * so nothing has to be: recent leases count more instead, and the logarithm keeps the numbers small.
    */
   leases: number;
+  /** The strategy's count of leases when the key was last ready. */
+  leftAfter: number;
 }
 
 /** The key with the fewest attempts under way; of those the one least used lately, then the first in pool order. */
@@ -26,6 +28,7 @@ class LeastUsed implements SelectionStrategy {
   readonly name = 'least-used';
   readonly #usages: (Usage | undefined)[] = [];
   readonly #line = new IndexedHeap<Usage>(compare);
+  #count = 0;
 
   select(ready: ReadyKeys): KeyView | undefined {
     const first = this.#line.peek();
@@ -41,16 +44,21 @@ class LeastUsed implements SelectionStrategy {
     this.#usages[key.position] = usage;
     usage.inFlight = key.inFlight;
     // A key that joins or comes back is next, but does not take every call until it has caught up with the others.
+    // One that was out of sight for one lease only keeps its place.
     const front = this.#line.peek();
-    if (front !== undefined) usage.leases = Math.max(usage.leases, front.leases - JUST_AHEAD);
+    if (front !== undefined && usage.leftAfter < this.#count - 1 && !this.#line.has(usage)) {
+      usage.leases = Math.max(usage.leases, front.leases - JUST_AHEAD);
+    }
     this.#line.push(usage);
   }
 
   onAway(key: KeyView): void {
-    this.#line.remove(this.#usageOf(key));
+    const usage = this.#usageOf(key);
+    if (this.#line.remove(usage)) usage.leftAfter = this.#count;
   }
 
   onLease(key: KeyView, now: number): void {
+    this.#count++;
     const usage = this.#usageOf(key);
     const [more, less] = [Math.max(usage.leases, now / HALF_LIFE_MS), Math.min(usage.leases, now / HALF_LIFE_MS)];
     usage.leases = more + Math.log2(1 + 2 ** (less - more));
@@ -68,7 +76,7 @@ class LeastUsed implements SelectionStrategy {
     const usage = this.#usages[key.position];
     // Another key may have taken the place of one that was removed.
     if (usage?.id === key.id) return usage;
-    return { id: key.id, position: key.position, inFlight: key.inFlight, leases: -Infinity };
+    return { id: key.id, position: key.position, inFlight: key.inFlight, leases: -Infinity, leftAfter: -2 };
   }
 }
 

@@ -57,13 +57,13 @@ describe('a day window', () => {
     window.add(500, MIDNIGHT - 100);
     window.add(300, MIDNIGHT + 100);
     window.adjust(MIDNIGHT - 100, -500, MIDNIGHT + 200);
-    window.adjust(MIDNIGHT - 100, +500, MIDNIGHT + 200);
+    window.adjust(MIDNIGHT - 100, 500, MIDNIGHT + 200);
     expect(window.used(MIDNIGHT + 200)).toBe(300);
     window.adjust(MIDNIGHT + 100, -120, MIDNIGHT + 300);
     expect(window.used(MIDNIGHT + 300)).toBe(180);
     window.adjust(MIDNIGHT + 100, -999, MIDNIGHT + 300);
     expect(window.used(MIDNIGHT + 300)).toBe(0);
-    window.adjust(MIDNIGHT + 100, +70, MIDNIGHT + 300);
+    window.adjust(MIDNIGHT + 100, 70, MIDNIGHT + 300);
     expect(window.used(MIDNIGHT + 300)).toBe(70);
   });
 

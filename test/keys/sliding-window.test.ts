@@ -139,9 +139,9 @@ describe('a sliding window', () => {
     window.add(5, T0);
     window.add(3, T0 + 1_000);
     window.adjust(T0, -5, T0 + WINDOW_MS);
-    window.adjust(T0, +5, T0 + WINDOW_MS);
+    window.adjust(T0, 5, T0 + WINDOW_MS);
     expect(window.used(T0 + WINDOW_MS)).toBe(3);
-    window.adjust(T0, +5, T0 + 3 * WINDOW_MS);
+    window.adjust(T0, 5, T0 + 3 * WINDOW_MS);
     expect(window.used(T0 + 3 * WINDOW_MS)).toBe(0);
   });
 
