@@ -5,8 +5,10 @@ import type { Lease } from '../keys/lease.ts';
 import type { Blocked } from '../keys/lineup.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { Place } from '../keys/wait-line.ts';
+import type { Flight } from './deduplication/deduplicator.ts';
 import type { AttemptRecord } from './errors.ts';
 import type { ExecuteOptions, GuardedFunction } from './options.ts';
+import type { Pipeline } from './pipeline.ts';
 import type { ProviderState } from './provider-state.ts';
 
 /** What a failed attempt left behind: the value or the error, as the callback gave it. */
@@ -17,8 +19,11 @@ export interface Failure {
   readonly outcome: unknown;
 }
 
-/** How the last attempt ended. */
-export type AttemptEnd = 'answered' | 'failed' | 'no-key';
+/**
+ * How the last attempt ended; `interrupted` until it has ended by itself, and where something else ended it.
+ * `no-key`: it never began.
+ */
+export type AttemptEnd = 'answered' | 'failed' | 'no-key' | 'interrupted';
 
 /** One call on its way through the pipeline, with what its attempts have found out. */
 export class Call {
@@ -32,11 +37,25 @@ export class Call {
   readonly model: string | undefined;
   readonly tokens: number;
   readonly priority: number;
-  /** Refreshed before each look at the keys; the demand of {@link Pool.lease}. */
+  readonly pipeline: Pipeline;
+  /** When the call last began or went on after a wait; with `model` and `tokens`, what it asks of a key. */
   now: number;
+  /** When the last attempt ended. */
+  endedAt: number;
 
   attempts = 0;
-  end: AttemptEnd = 'answered';
+  end: AttemptEnd = 'interrupted';
+  /** What the last attempt was answered with. */
+  value: unknown = undefined;
+  /** The call leads the equal ones that came after it. */
+  flight: Flight | undefined = undefined;
+  deduplicationKey: string | undefined = undefined;
+  /** When the inbound rules counted the call; undefined where they did not. */
+  countedAt: number | undefined = undefined;
+  session: string | undefined = undefined;
+  /** The breaker's epoch the call votes in; undefined where it has no vote. */
+  breakerEpoch: number | undefined = undefined;
+  holdsSlot = false;
   failure: Failure | undefined = undefined;
   blocked: Blocked | undefined = undefined;
   lease: Lease | undefined = undefined;
@@ -63,6 +82,7 @@ export class Call {
     options: ExecuteOptions,
     provider: ProviderState,
     pool: Pool | undefined,
+    pipeline: Pipeline,
     now: number,
   ) {
     this.fn = fn;
@@ -71,6 +91,8 @@ export class Call {
     this.pool = pool;
     this.startedAt = now;
     this.now = now;
+    this.endedAt = now;
+    this.pipeline = pipeline;
     this.deadlineAt = options.deadlineMs === undefined ? Infinity : now + options.deadlineMs;
     this.model = options.model;
     this.preferredKeyId = options.keyId;

@@ -12,7 +12,7 @@ import { explainPool, type ExplainOptions, type Explanation } from './explain.ts
 import { Interruptions } from './interruption.ts';
 import { KeyManager } from './key-manager.ts';
 import { checkOptions, type ExecuteOptions, type GuardedFunction } from './options.ts';
-import { compose, type Handler } from './pipeline.ts';
+import { Pipeline, type Ending } from './pipeline.ts';
 import { ProviderTable, type ProviderState } from './provider-state.ts';
 import { sessionOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
@@ -59,7 +59,7 @@ export class ExecutionGuard {
   readonly #runtime: Runtime;
   readonly #directory: Directory;
   readonly #providers: ProviderTable;
-  #handler: Handler;
+  #pipeline: Pipeline;
   #closed = false;
 
   /** @throws ConfigError, naming every option that is wrong */
@@ -95,7 +95,7 @@ export class ExecutionGuard {
     });
     this.#directory.configure(resolved.keyManagement, true);
     this.keys = new KeyManager(this.#directory, { clock, events, warn });
-    this.#handler = this.#link();
+    this.#pipeline = this.#link();
   }
 
   /** The guard that {@link guardedExecute} uses; made on first use, one for the whole process. */
@@ -124,7 +124,7 @@ export class ExecutionGuard {
       const { providerName } = options;
       const name = (typeof providerName === 'function' ? providerName() : providerName) ?? '';
       const pool = name === '' ? undefined : this.#directory.resolve(name);
-      call = new Call(fn, options, this.#providers.of(name), pool, this.#runtime.clock.now());
+      call = new Call(fn, options, this.#providers.of(name), pool, this.#pipeline, this.#runtime.clock.now());
     } catch (error) {
       return Promise.reject(error);
     }
@@ -154,7 +154,7 @@ export class ExecutionGuard {
     this.#runtime.limits.configure(rulesOf(config), config.rateLimiting.maxSessions);
     this.#providers.configure(config);
     this.#directory.configure(config.keyManagement, update?.keyManagement?.providers !== undefined);
-    this.#handler = this.#link();
+    this.#pipeline = this.#link();
   }
 
   /** Forgets cached answers. */
@@ -227,37 +227,40 @@ export class ExecutionGuard {
   }
 
   async #run(call: Call): Promise<unknown> {
+    let value: unknown;
     try {
-      const value = await this.#handler(call);
-      this.#settle(call, undefined);
-      return value;
+      value = await call.pipeline.handle(call);
     } catch (error) {
-      this.#settle(call, { error });
+      this.#settle(call, { rejected: true, outcome: error });
       throw error;
     }
+    this.#settle(call, { rejected: false, outcome: value });
+    return value;
   }
 
   /** Books the call on its provider, the one its name function speaks of now, and tells who listens. */
-  #settle(call: Call, rejection: { readonly error: unknown } | undefined): void {
-    const { clock, events } = this.#runtime;
-    const now = clock.now();
+  #settle(call: Call, ending: Ending): void {
+    call.pipeline.callEnded(call, ending);
     if (call.attempts > 0) {
       const provider = this.#bookedOn(call);
       const fault = call.failure?.fault;
-      if (call.end === 'answered') provider.succeeded(now - call.startedAt);
-      else if (fault && fault.scope !== 'request') provider.failed(now);
+      if (call.end === 'answered') provider.succeeded(call.endedAt - call.startedAt);
+      else if (fault && fault.scope !== 'request') provider.failed(call.endedAt);
       else provider.totalRequests++;
     }
-    if (!events.heard('call')) return;
+    if (this.#runtime.events.heard('call')) this.#announce(call, ending);
+  }
+
+  #announce(call: Call, { rejected, outcome }: Ending): void {
     const { options } = call;
-    events.emit('call', {
+    this.#runtime.events.emit('call', {
       provider: call.provider.name,
       model: call.model,
-      ok: !rejection && call.failure === undefined,
+      ok: !rejected && call.failure === undefined,
       keyId: call.end === 'answered' ? call.lease?.key.id : undefined,
       attempts: call.attempts,
-      durationMs: now - call.startedAt,
-      error: rejection && nameOf(rejection.error),
+      durationMs: this.#runtime.clock.now() - call.startedAt,
+      error: rejected ? nameOf(outcome) : undefined,
       userId: options.userId,
       sessionId: options.sessionId,
       tags: options.tags ?? [],
@@ -275,17 +278,17 @@ export class ExecutionGuard {
     }
   }
 
-  #link(): Handler {
+  #link(): Pipeline {
     const runtime = this.#runtime;
     const { enabled, deduplication, rateLimiting, circuitBreaker, queue } = runtime.config;
-    if (!enabled) return compose([retryStage(runtime), keyLeaseStage(runtime)], attemptHandler(runtime));
+    if (!enabled) return new Pipeline([retryStage(runtime), keyLeaseStage(runtime)], attemptHandler(runtime));
     const hasRules = rateLimiting.enabled && rulesOf(runtime.config).length > 0;
-    return compose(
+    return new Pipeline(
       [
         deduplication.enabled ? deduplicationStage(runtime) : undefined,
         queue.enabled ? admissionStage(runtime) : undefined,
         hasRules ? rateLimitStage(runtime) : undefined,
-        circuitBreaker.enabled ? circuitBreakerStage() : undefined,
+        circuitBreaker.enabled ? circuitBreakerStage : undefined,
         retryStage(runtime),
         queue.enabled ? queueSlotStage(runtime) : undefined,
         keyLeaseStage(runtime),

@@ -48,6 +48,8 @@ export class Directory {
   private readonly pools = new Map<string, { readonly pool: Pool; readonly healthCheck: HealthCheck }>();
   private resolver = new ProviderResolver<Pool>([]);
   private enabled = true;
+  private lastProvider: string | undefined;
+  private lastPool: Pool | undefined;
 
   constructor(dependencies: DirectoryDependencies) {
     this.dependencies = dependencies;
@@ -59,6 +61,7 @@ export class Directory {
    */
   configure({ enabled, maxWaitMs, providers }: DirectoryConfig, renamesKeys: boolean): void {
     this.enabled = enabled;
+    this.lastProvider = undefined;
     for (const [pattern, { pool, healthCheck }] of this.pools) {
       if (Object.hasOwn(providers, pattern)) continue;
       for (const key of [...pool.keys()]) pool.drain(key);
@@ -88,7 +91,12 @@ export class Directory {
 
   /** The pool behind a provider's name; undefined where none matches, and the provider is left alone. */
   resolve(provider: string): Pool | undefined {
-    return this.enabled ? this.resolver.resolve(provider) : undefined;
+    // Calls in a row tend to go to one provider.
+    if (provider !== this.lastProvider) {
+      this.lastPool = this.enabled ? this.resolver.resolve(provider) : undefined;
+      this.lastProvider = provider;
+    }
+    return this.lastPool;
   }
 
   get(pattern: string): Pool | undefined {

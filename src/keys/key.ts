@@ -141,12 +141,12 @@ export class PoolKey implements KeyView {
     }
     const tokens = demand.tokens > 1 ? demand.tokens : 1;
     if (quota) {
-      at = Math.max(at, quota.requestAvailableAt(now), quota.tokensAvailableAt(tokens, now));
+      at = Math.max(at, quota.availableAt(tokens, now));
     }
     const shared = group.quota;
     if (shared) {
       if (group.inFlight >= shared.concurrency) return Infinity;
-      at = Math.max(at, shared.requestAvailableAt(now), shared.tokensAvailableAt(tokens, now));
+      at = Math.max(at, shared.availableAt(tokens, now));
     }
     return at;
   }
@@ -188,9 +188,9 @@ export class PoolKey implements KeyView {
     ] as const) {
       if (!quota) continue;
       if (inFlight >= quota.concurrency) return blocked(expiry, `concurrency limit${where} reached`, true);
-      const requestsAt = quota.requestAvailableAt(now);
+      const requestsAt = quota.availableAt(1, now);
       if (requestsAt > now) return blocked(requestsAt, `quota${where} used up`);
-      const tokensAt = quota.tokensAvailableAt(tokens, now);
+      const tokensAt = quota.availableAt(tokens, now);
       if (tokensAt === Infinity) return blocked(Infinity, `token limit${where} is below the ${tokens} asked for`, false, true);
       if (tokensAt > now) return blocked(tokensAt, `token quota${where} has no room for ${tokens}`, false, true);
     }

@@ -169,7 +169,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (probes) for (const gate of probes) endProbe(gate, lease);
     if (key.draining && key.inFlight === 0) {
       this.remove(key);
-    } else if (probes || key.quotaGroup.quota?.concurrency !== undefined) {
+    } else if (probes || (key.quotaGroup.quota?.concurrency ?? Infinity) !== Infinity) {
       this.regroup(key);
     } else {
       this.refreshPending(key);

@@ -55,17 +55,10 @@ export class Quota {
     return new Quota(limits, dayReset, previous);
   }
 
-  /** The earliest time one request fits, whatever its size. */
-  requestAvailableAt(now: number): number {
+  /** The earliest time a request of that many tokens fits; `Infinity` where it never will. */
+  availableAt(tokens: number, now: number): number {
     let at = now;
     for (const window of this.requests) at = Math.max(at, window.availableAt(1, now));
-    for (const window of this.tokens) at = Math.max(at, window.availableAt(1, now));
-    return at;
-  }
-
-  /** The earliest time that many tokens fit; `Infinity` where they never will. */
-  tokensAvailableAt(tokens: number, now: number): number {
-    let at = now;
     for (const window of this.tokens) at = Math.max(at, window.availableAt(tokens, now));
     return at;
   }

@@ -39,8 +39,11 @@ type Verdict =
 const RUN: Verdict = { kind: 'run' };
 const LEAD: Verdict = { kind: 'lead' };
 
-/** One call under way. */
-type Flight = Set<Follower>;
+/** One call under way, with those that follow it. */
+export class Flight {
+  /** Made for the first follower: most calls have none. */
+  followers: Set<Follower> | undefined = undefined;
+}
 
 /** A call that waits for an equal one. */
 class Follower {
@@ -49,15 +52,16 @@ class Follower {
   private unsubscribe: (() => void) | undefined;
 
   constructor(flight: Flight, signal: AbortSignal | undefined) {
+    const followers = (flight.followers ??= new Set());
     this.verdict = new Promise((resolve, reject) => {
       this.end = resolve;
       if (signal === undefined) return;
       this.unsubscribe = onAbort(signal, () => {
-        flight.delete(this);
+        followers.delete(this);
         reject(new AbortedError({ cause: signal.reason }));
       });
     });
-    flight.add(this);
+    followers.add(this);
   }
 
   dismiss(verdict: Verdict): void {
@@ -116,15 +120,30 @@ export class Deduplicator {
 
   /** The outcome of `execute`, or of an equal call: `key` stands for one request, and so for one type of answer. */
   run<T>(key: string, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
+    return this.join(key, signal, execute) ?? this.#lead(key, this.takeOff(key), signal, execute);
+  }
+
+  /** The outcome of an equal call, where there is one to follow; `execute` serves if it cannot be shared. */
+  join<T>(key: string, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> | undefined {
     this.#calls += 1;
     if (signal?.aborted) return Promise.reject(new AbortedError({ cause: signal.reason }));
     const answer = this.#find(key);
     if (answer !== undefined) return this.#serve(answer.value, signal, execute);
     const flight = this.#flights.get(key);
-    if (flight !== undefined) return this.#follow(key, flight, signal, execute);
-    const own: Flight = new Set();
-    this.#flights.set(key, own);
-    return this.#lead(key, own, signal, execute);
+    return flight && this.#follow(key, flight, signal, execute);
+  }
+
+  /** Makes the call the one that others follow, until it has {@link land}ed. */
+  takeOff(key: string): Flight {
+    const flight = new Flight();
+    this.#flights.set(key, flight);
+    return flight;
+  }
+
+  /** Gives the leader's outcome to those that followed. */
+  land(key: string, flight: Flight, signal: AbortSignal | undefined, rejected: boolean, outcome: unknown): void {
+    if (rejected) this.#fail(key, flight, signal, outcome);
+    else this.#succeed(key, flight, outcome);
   }
 
   /** Forgets every answer, those of the calls under way included. */
@@ -189,7 +208,7 @@ export class Deduplicator {
 
   #succeed(key: string, flight: Flight, value: unknown): void {
     const answers = this.#detach(key, flight) ? this.#answers : undefined;
-    if (answers === undefined && flight.size === 0) return;
+    if (answers === undefined && !flight.followers?.size) return;
     // Before the leader's caller can touch it.
     const pristine = shareable(value);
     if (pristine === NOT_SHAREABLE) {
@@ -202,9 +221,9 @@ export class Deduplicator {
 
   #fail(key: string, flight: Flight, signal: AbortSignal | undefined, error: unknown): void {
     if (signal?.aborted || error instanceof DeadlineError) {
-      const [heir] = flight;
+      const [heir] = flight.followers ?? [];
       if (heir !== undefined) {
-        flight.delete(heir);
+        flight.followers?.delete(heir);
         heir.dismiss(LEAD);
         return;
       }
@@ -251,6 +270,7 @@ function start<T>(signal: AbortSignal | undefined, execute: () => Promise<T>): P
 }
 
 function dismissAll(flight: Flight, verdict: Verdict): void {
-  for (const follower of flight) follower.dismiss(verdict);
-  flight.clear();
+  if (!flight.followers) return;
+  for (const follower of flight.followers) follower.dismiss(verdict);
+  flight.followers.clear();
 }

@@ -65,21 +65,20 @@ export function attemptHandler(runtime: Runtime): Handler {
     });
   };
 
-  const finished = (call: Call, startedAt: number, fault: Fault | undefined): void => {
-    const durationMs = clock.now() - startedAt;
+  const record = (call: Call, startedAt: number, fault: Fault | undefined): void => {
     const heard = events.heard('attempt');
     if (!heard && fault === undefined && call.attempts === 1) return;
     const keyId = call.lease?.key.id;
-    const record = {
+    const entry = {
       ...(keyId !== undefined && { keyId }),
       provider: call.provider.name,
       ...(call.model !== undefined && { model: call.model }),
       ...(fault && { fault: fault.kind }),
       ...(fault?.status !== undefined && { status: fault.status }),
-      durationMs,
+      durationMs: call.endedAt - startedAt,
     };
-    call.record(record);
-    if (heard) events.emit('attempt', { ...record, attempt: call.attempts, ok: fault === undefined });
+    call.record(entry);
+    if (heard) events.emit('attempt', { ...entry, attempt: call.attempts, ok: fault === undefined });
   };
 
   const failed = async (call: Call, startedAt: number, outcome: Outcome): Promise<undefined> => {
@@ -87,31 +86,35 @@ export function attemptHandler(runtime: Runtime): Handler {
     const subject = thrown ? outcome.error : outcome.value;
     const reading = readEvidence(outcome, clock);
     const evidence = reading instanceof Promise ? await reading : reading;
-    const fault = faultOf(call, subject, evidence, clock.now());
+    const fault = faultOf(call, subject, evidence, call.endedAt);
     call.unsent = evidence.networkCode !== undefined && UNSENT_CODES.has(evidence.networkCode);
     call.end = 'failed';
     call.failure = { fault, thrown, outcome: subject };
-    finished(call, startedAt, fault);
+    record(call, startedAt, fault);
     return undefined;
   };
 
   return async call => {
     call.attempts++;
     call.mayRepeat = false;
+    call.end = 'interrupted';
     if (call.failure) discard(call.failure.outcome);
-    const startedAt = clock.now();
+    const startedAt = call.now;
     const context = new AttemptContext(call, clock);
     let value: unknown;
     try {
       value = await (isBounded(call) ? bounded(call, context) : call.fn(context));
     } catch (error) {
+      call.endedAt = clock.now();
       if (endsCall(error, call)) throw error;
       return failed(call, startedAt, { error });
     }
+    call.endedAt = clock.now();
     if (isFailureValue(value)) return failed(call, startedAt, { value });
     call.end = 'answered';
     call.failure = undefined;
-    finished(call, startedAt, undefined);
+    call.value = value;
+    record(call, startedAt, undefined);
     return value;
   };
 }

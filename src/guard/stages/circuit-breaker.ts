@@ -4,24 +4,20 @@ import type { Handler, Stage } from '../pipeline.ts';
 import type { Vote } from '../provider-breaker.ts';
 
 /** Asks the provider's breaker once per call, and votes once, with the call's final outcome. */
-export function circuitBreakerStage(): Stage {
-  return (call, next) => {
+export const circuitBreakerStage: Stage = {
+  enter(call, next) {
     const { breaker } = call.provider;
-    return breaker.isClosed ? votingCall(call, next) : probingCall(call, next);
-  };
-}
+    if (!breaker.isClosed) return probe(call, next);
+    call.breakerEpoch = breaker.currentEpoch;
+    return next(call);
+  },
 
-async function votingCall(call: Call, next: Handler): Promise<unknown> {
-  const { breaker } = call.provider;
-  const epoch = breaker.currentEpoch;
-  try {
-    return await next(call);
-  } finally {
-    breaker.vote(voteOf(call), epoch);
-  }
-}
+  callEnded(call) {
+    if (call.breakerEpoch !== undefined) call.provider.breaker.vote(voteOf(call), call.breakerEpoch);
+  },
+};
 
-async function probingCall(call: Call, next: Handler): Promise<unknown> {
+async function probe(call: Call, next: Handler): Promise<unknown> {
   const { breaker, name } = call.provider;
   let outcome: { value: unknown } | { error: unknown } | undefined;
   const went = await breaker.tryProbe(async () => {
@@ -39,10 +35,9 @@ async function probingCall(call: Call, next: Handler): Promise<unknown> {
 
 /** Only the provider's own failures count against it; any answer, even a refusal, shows it alive. */
 function voteOf(call: Call): Vote {
-  if (call.attempts === 0 || call.end === 'no-key') return 'none';
   if (call.end === 'answered') return 'success';
   const fault = call.failure?.fault;
-  if (fault === undefined) return 'none';
+  if (fault === undefined || call.end === 'interrupted') return 'none';
   if (fault.action === 'breaker') return 'failure';
   return fault.status === undefined ? 'none' : 'success';
 }

@@ -1,30 +1,44 @@
 import { fingerprint } from '../deduplication/fingerprint.ts';
 import type { Call } from '../call.ts';
-import type { Stage } from '../pipeline.ts';
+import type { Ending, Handler, Stage } from '../pipeline.ts';
 import { field, sessionOf } from '../request.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** Joins an equal call in flight, or answers from the result cache. */
 export function deduplicationStage(runtime: Runtime): Stage {
-  return (call, next) => {
-    const key = keyOf(call, runtime);
-    if (key === undefined) return next(call);
-    const run = (): Promise<unknown> => runtime.deduplicator.run(key, call.options.signal, () => next(call));
-    if (call.deadlineAt === Infinity) return run();
-    // A call that follows another one has a deadline of its own.
-    return runtime.interruptions.wait(call, ({ resolve, reject }) => {
-      run().then(resolve, reject);
-      return undefined;
-    });
+  const { deduplicator, interruptions } = runtime;
+
+  return {
+    enter(call: Call, next: Handler): Promise<unknown> {
+      const key = keyOf(call, runtime);
+      if (key === undefined) return next(call);
+      const joined = deduplicator.join(key, call.options.signal, () => next(call));
+      if (joined === undefined) {
+        call.deduplicationKey = key;
+        call.flight = deduplicator.takeOff(key);
+        return next(call);
+      }
+      if (call.deadlineAt === Infinity) return joined;
+      // A call that follows another one has a deadline of its own.
+      return interruptions.wait(call, ({ resolve, reject }) => {
+        joined.then(resolve, reject);
+        return undefined;
+      });
+    },
+
+    callEnded(call: Call, { rejected, outcome }: Ending): void {
+      if (!call.flight || call.deduplicationKey === undefined) return;
+      deduplicator.land(call.deduplicationKey, call.flight, call.options.signal, rejected, outcome);
+    },
   };
 }
 
 /** Undefined where the call cannot or must not be joined with another. */
 function keyOf({ options, provider, model }: Call, { config }: Runtime): string | undefined {
-  const { req, skipDeduplication, deduplicationKey, userId } = options;
+  const { req, skipDeduplication, deduplicationKey, sessionId, userId } = options;
   if (skipDeduplication) return undefined;
   if (deduplicationKey !== undefined) {
-    return JSON.stringify([deduplicationKey, provider.name, model, userId, options.sessionId]);
+    return prefixed(provider.name) + prefixed(model) + prefixed(sessionId) + prefixed(userId) + deduplicationKey;
   }
   if (req === undefined || req === null) return undefined;
   const url = field(req, 'url');
@@ -32,4 +46,9 @@ function keyOf({ options, provider, model }: Call, { config }: Runtime): string 
     return undefined;
   }
   return fingerprint(req, { provider: provider.name, model, userId, sessionId: sessionOf(options) });
+}
+
+/** With its length, so that no two lists of parts make the same key. */
+function prefixed(part: string | undefined): string {
+  return part === undefined ? '-' : `${part.length}:${part}`;
 }

@@ -1,6 +1,6 @@
+import { environmentKeyFor } from '../../keys/environment.ts';
 import type { PoolKey } from '../../keys/key.ts';
 import type { Lease } from '../../keys/lease.ts';
-import { environmentKeyFor } from '../../keys/environment.ts';
 import type { Pool } from '../../keys/pool.ts';
 import type { Call } from '../call.ts';
 import { NoKeyError } from '../errors.ts';
@@ -8,93 +8,89 @@ import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { whenStreamEnds } from '../stream.ts';
 
+const NOTHING = Promise.resolve(undefined);
+
 /**
  * Takes a key for one attempt, and teaches the pool what came of it. A provider without a pool passes
  * through untouched.
  */
 export function keyLeaseStage(runtime: Runtime): Stage {
-  const { clock, events } = runtime;
+  const { clock, events, env } = runtime;
 
-  const withKey = async (call: Call, next: Handler, lease: Lease): Promise<unknown> => {
+  const proceed = (call: Call, next: Handler, lease: Lease): Promise<unknown> => {
+    const before = call.lease;
     call.lease = lease;
-    call.place?.leave();
-    call.place = undefined;
-    let value: unknown;
-    try {
-      value = await next(call);
-    } catch (error) {
-      // The call was ended from outside: nobody's fault.
-      lease.release(clock.now());
-      throw error;
+    if (before && before.key !== lease.key && call.failure && events.heard('failover')) {
+      events.emit('failover', {
+        provider: call.provider.name,
+        model: call.model,
+        from: before.key.id,
+        to: lease.key.id,
+        fault: call.failure.fault.kind,
+      });
     }
-    const now = clock.now();
-    if (call.end === 'answered') {
-      lease.answered(now - lease.at, now);
-      if (call.accusations) {
-        for (const accusation of call.accusations) call.pool?.settlement.convict(accusation, now);
-        call.accusations = undefined;
-      }
-      const held = whenStreamEnds(value, () => lease.release(clock.now()));
-      if (!held) lease.release(now);
-      return value;
+    if (call.place) {
+      call.place.leave();
+      call.place = undefined;
     }
-    if (call.failure) {
-      const accusation = lease.failed(call.failure.fault, now);
-      if (accusation) (call.accusations ??= []).push(accusation);
-      if (call.failure.fault.scope !== 'request') (call.tried ??= new Set()).add(lease.key);
-    }
-    lease.release(now);
-    return value;
+    return next(call);
   };
 
-  const announceFailover = (call: Call, lease: Lease): void => {
-    const before = call.lease?.key.id;
-    if (before === undefined || before === lease.key.id || !call.failure || !events.heard('failover')) return;
-    events.emit('failover', {
-      provider: call.provider.name,
-      model: call.model,
-      from: before,
-      to: lease.key.id,
-      fault: call.failure.fault.kind,
-    });
-  };
-
-  return (call, next) => {
-    const { pool } = call;
-    if (!pool) return next(call);
-    // Who waits already comes first.
-    if (pool.line.size > 0 && !call.place) {
-      call.end = 'no-key';
-      call.blocked = { at: call.now, pending: true };
-      return NOTHING;
-    }
-    const lease = leaseFor(call, pool);
-    if (lease) {
-      if (call.lease) announceFailover(call, lease);
-      return withKey(call, next, lease);
-    }
-    if (call.takeFirst) {
-      const first = pool.leaseFirst(call);
-      if (first) return withKey(call, next, first);
-    }
-    // A key outside the pool is better than waiting for one inside.
-    if (pool.settings.fallbackBehavior === 'useEnvironment' && call.lease === undefined) {
-      call.environmentKey = environmentKeyFor(call.provider.name, pool.pattern, runtime.env);
-      if (call.environmentKey !== undefined) return next(call);
-    }
-    if (pool.size === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
+  /** The attempt did not begin: the retry stage decides whether to wait. */
+  const blocked = (call: Call, at: number, pending: boolean): Promise<undefined> => {
     call.end = 'no-key';
-    call.blocked = pool.whyBlocked;
+    call.blocked = { at, pending };
     return NOTHING;
+  };
+
+  return {
+    enter(call, next) {
+      const { pool } = call;
+      if (!pool) return next(call);
+      // Who waits already comes first.
+      if (pool.line.size > 0 && !call.place) return blocked(call, call.now, true);
+      const lease = leaseFor(call, pool);
+      if (lease) return proceed(call, next, lease);
+      // A key outside the pool is better than waiting for one inside.
+      if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0) {
+        call.environmentKey = environmentKeyFor(call.provider.name, pool.pattern, env);
+        if (call.environmentKey !== undefined) return next(call);
+      }
+      if (pool.size === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
+      const { at, pending } = pool.whyBlocked;
+      return blocked(call, at, pending);
+    },
+
+    attemptEnded(call) {
+      const { lease, pool } = call;
+      if (!lease || !pool || lease.isReleased) return;
+      const now = call.endedAt;
+      if (call.end === 'answered') {
+        lease.answered(now - lease.at, now);
+        if (call.accusations) {
+          for (const accusation of call.accusations) pool.settlement.convict(accusation, now);
+          call.accusations = undefined;
+        }
+        if (!whenStreamEnds(call.value, () => lease.release(clock.now()))) lease.release(now);
+        return;
+      }
+      if (call.end === 'failed' && call.failure) {
+        const accusation = lease.failed(call.failure.fault, now);
+        if (accusation) (call.accusations ??= []).push(accusation);
+        if (call.failure.fault.scope !== 'request') (call.tried ??= new Set()).add(lease.key);
+      }
+      // Interrupted from outside: nobody's fault.
+      lease.release(now);
+    },
   };
 }
 
-const NOTHING = Promise.resolve(undefined);
-
 function leaseFor(call: Call, pool: Pool): Lease | undefined {
-  const lease = pool.lease(call, call.tried, call.preferredKeyId);
-  if (lease || !call.mayRepeat || !call.tried) return lease;
-  return pool.lease(call, accusedKeys(call), call.preferredKeyId);
+  const { tried, preferredKeyId } = call;
+  const lease = pool.lease(call, tried, preferredKeyId);
+  if (lease) return lease;
+  if (call.takeFirst) return pool.leaseFirst(call);
+  return call.mayRepeat && tried ? pool.lease(call, accusedKeys(call), preferredKeyId) : undefined;
 }
 
 /** A key that was refused for itself is not asked twice in one call. */

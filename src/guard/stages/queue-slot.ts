@@ -5,25 +5,27 @@ import { counted } from '../waiting.ts';
 
 /** Holds one of the provider's slots for one attempt. */
 export function queueSlotStage(runtime: Runtime): Stage {
-  const run = async (call: Call, next: Handler): Promise<unknown> => {
-    try {
-      return await next(call);
-    } finally {
-      call.provider.lane.leave();
-    }
-  };
-
-  const waitAndRun = async (call: Call, next: Handler): Promise<unknown> => {
+  const waitForSlot = async (call: Call, next: Handler): Promise<unknown> => {
     const { lane } = call.provider;
     await counted(runtime, call, () =>
       runtime.interruptions.wait<void>(call, settle => lane.wait(call.priority, settle)),
     );
+    call.holdsSlot = true;
     call.now = runtime.clock.now();
-    return run(call, next);
+    return next(call);
   };
 
-  return (call, next) => {
-    if (call.options.skipQueue) return next(call);
-    return call.provider.lane.enter(call.now) ? run(call, next) : waitAndRun(call, next);
+  return {
+    enter(call, next) {
+      if (call.options.skipQueue) return next(call);
+      call.holdsSlot = call.provider.lane.enter(call.now);
+      return call.holdsSlot ? next(call) : waitForSlot(call, next);
+    },
+
+    attemptEnded(call) {
+      if (!call.holdsSlot) return;
+      call.holdsSlot = false;
+      call.provider.lane.leave();
+    },
   };
 }

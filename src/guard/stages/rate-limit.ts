@@ -8,40 +8,48 @@ import { waitInLine } from '../waiting.ts';
 
 /** Inbound rules per session. A call that never reached its provider gives its place back. */
 export function rateLimitStage(runtime: Runtime): Stage {
-  const { limits } = runtime;
+  const { clock, limits } = runtime;
 
-  const refuse = (call: Call, session: string, { rule, retryAt }: Exceeded): RateLimitError =>
-    new RateLimitError(rule, { provider: call.provider.name, retryAfterMs: retryAt - runtime.clock.now(), session });
-
-  const proceed = (call: Call, next: Handler, session: string, now: number): Promise<unknown> => {
-    limits.consume(session, now);
-    return next(call).catch((error: unknown) => {
-      if (call.attempts === 0) limits.refund(session, now);
-      throw error;
-    });
+  /** Counts the call, or says what is in its way. */
+  const pass = (call: Call, session: string): Exceeded | undefined => {
+    const exceeded = limits.pass(session, call.now);
+    if (!exceeded) {
+      call.session = session;
+      call.countedAt = call.now;
+    }
+    return exceeded;
   };
 
-  const wait = async (call: Call, next: Handler, session: string): Promise<unknown> => {
-    const limitAt = Math.min(call.deadlineAt, call.startedAt + runtime.config.rateLimiting.maxWaitMs);
+  const refusal = (call: Call, session: string, { rule, retryAt }: Exceeded): RateLimitError =>
+    new RateLimitError(rule, { provider: call.provider.name, retryAfterMs: retryAt - clock.now(), session });
+
+  const waitAndPass = async (call: Call, next: Handler, session: string): Promise<unknown> => {
+    const limitAt =
+      call.deadlineAt === Infinity ? call.startedAt + runtime.config.rateLimiting.maxWaitMs : call.deadlineAt;
     const place = limits.lineOf(session).join(call.priority, limitAt);
     try {
-      for (;;) {
-        const now = runtime.clock.now();
-        const exceeded = limits.exceeded(session, now);
-        if (!exceeded) return await proceed(call, next, session, now);
-        if (exceeded.retryAt > limitAt) throw refuse(call, session, exceeded);
+      for (let exceeded = pass(call, session); exceeded; exceeded = pass(call, session)) {
+        if (exceeded.retryAt > limitAt) throw refusal(call, session, exceeded);
         await waitInLine(runtime, call, place, { at: exceeded.retryAt, pending: false });
+        call.now = clock.now();
       }
     } finally {
       place.leave();
     }
+    return next(call);
   };
 
-  return (call, next) => {
-    const session = sessionOf(call.options);
-    const exceeded = limits.exceeded(session, call.now);
-    if (!exceeded) return proceed(call, next, session, call.now);
-    if (runtime.config.rateLimiting.onLimit === 'reject') return Promise.reject(refuse(call, session, exceeded));
-    return wait(call, next, session);
+  return {
+    enter(call, next) {
+      const session = sessionOf(call.options);
+      const exceeded = pass(call, session);
+      if (!exceeded) return next(call);
+      if (runtime.config.rateLimiting.onLimit === 'reject') return Promise.reject(refusal(call, session, exceeded));
+      return waitAndPass(call, next, session);
+    },
+
+    callEnded({ attempts, session, countedAt }) {
+      if (attempts === 0 && session !== undefined && countedAt !== undefined) limits.refund(session, countedAt);
+    },
   };
 }

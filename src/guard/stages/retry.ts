@@ -3,7 +3,7 @@ import { isCorrelated } from '../../keys/accusation.ts';
 import type { Call } from '../call.ts';
 import { PoolExhaustedError } from '../errors.ts';
 import { exhaustedDetails } from '../exhausted.ts';
-import type { Stage } from '../pipeline.ts';
+import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { counted, waitInLine } from '../waiting.ts';
 
@@ -64,7 +64,7 @@ export function retryStage(runtime: Runtime): Stage {
     throw new PoolExhaustedError(exhaustedDetails(call, pool, clock.now()));
   };
 
-  return async (call, next) => {
+  const enter = async (call: Call, next: Handler): Promise<unknown> => {
     let retries = 0;
     const spend = (): boolean => {
       const { enabled, retry } = runtime.config;
@@ -76,7 +76,12 @@ export function retryStage(runtime: Runtime): Stage {
 
     try {
       for (;;) {
-        const value = await next(call);
+        let value: unknown;
+        try {
+          value = await next(call);
+        } finally {
+          call.pipeline.attemptEnded(call);
+        }
         if (call.end === 'answered') {
           if (retries > 0) counters.successAfterRetry++;
           return value;
@@ -113,6 +118,8 @@ export function retryStage(runtime: Runtime): Stage {
       call.place?.leave();
     }
   };
+
+  return { enter };
 }
 
 function mayTakeFirst({ pool, attempts, takeFirst }: Call): boolean {
