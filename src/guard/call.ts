@@ -6,7 +6,8 @@ import type { Blocked } from '../keys/lineup.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { Place } from '../keys/wait-line.ts';
 import type { Flight } from './deduplication/deduplicator.ts';
-import type { AttemptRecord } from './errors.ts';
+import type { AttemptRecord, GuardError } from './errors.ts';
+import type { SlotHolder } from './lane.ts';
 import type { ExecuteOptions, GuardedFunction } from './options.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { ProviderState } from './provider-state.ts';
@@ -26,7 +27,7 @@ export interface Failure {
 export type AttemptEnd = 'answered' | 'failed' | 'no-key' | 'interrupted';
 
 /** One call on its way through the pipeline, with what its attempts have found out. */
-export class Call {
+export class Call implements SlotHolder {
   readonly fn: GuardedFunction<unknown>;
   readonly options: ExecuteOptions;
   readonly provider: ProviderState;
@@ -56,6 +57,11 @@ export class Call {
   /** The breaker's epoch the call votes in; undefined where it has no vote. */
   breakerEpoch: number | undefined = undefined;
   holdsSlot = false;
+  slotTakenAt = 0;
+  olderHolder: SlotHolder | undefined = undefined;
+  newerHolder: SlotHolder | undefined = undefined;
+  /** What ended the call from outside: its caller's abort, its deadline, the guard's end. */
+  interruption: GuardError | undefined = undefined;
   failure: Failure | undefined = undefined;
   blocked: Blocked | undefined = undefined;
   lease: Lease | undefined = undefined;

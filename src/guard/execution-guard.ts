@@ -94,6 +94,9 @@ export class ExecutionGuard {
       },
     });
     this.#directory.configure(resolved.keyManagement, true);
+    if (resolved.persistence.enabled) {
+      warn('persistence.enabled has no effect in this version: state is kept in memory and ends with the process');
+    }
     this.keys = new KeyManager(this.#directory, { clock, events, warn });
     this.#pipeline = this.#link();
   }
@@ -221,7 +224,6 @@ export class ExecutionGuard {
     if (this.#closed) return;
     this.#closed = true;
     this.#runtime.interruptions.close();
-    this.#providers.close();
     this.keys.close();
     this.#directory.close();
   }

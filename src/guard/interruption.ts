@@ -1,7 +1,7 @@
 import type { Clock } from '../clock.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
-import { AbortedError, ClosedError, DeadlineError } from './errors.ts';
+import { AbortedError, ClosedError, DeadlineError, type GuardError } from './errors.ts';
 
 /** Settles the wait, once; later calls do nothing. */
 export interface Settle<T> {
@@ -10,12 +10,13 @@ export interface Settle<T> {
 }
 
 /** Stops what was begun, when something else has ended the wait. */
-export type Cancel = () => void;
+export type Cancel = (why: GuardError) => void;
 
 /** Waits under way, so that closing the guard can end them. */
 export class Interruptions {
   private readonly clock: Clock;
-  private readonly waits = new Set<(error: unknown) => void>();
+  private readonly waits = new Set<(error: GuardError) => void>();
+  private closed = false;
 
   constructor(clock: Clock) {
     this.clock = clock;
@@ -34,7 +35,7 @@ export class Interruptions {
       const attempts = call.trail;
       let done = false;
       let cancel: Cancel | undefined;
-      let stopListening: Cancel | undefined;
+      let stopListening: (() => void) | undefined;
       let timer: unknown;
       const finish = (): boolean => {
         if (done) return false;
@@ -44,11 +45,17 @@ export class Interruptions {
         if (timer !== undefined) this.clock.clearTimeout(timer);
         return true;
       };
-      const interrupt = (error: unknown): void => {
+      const interrupt = (error: GuardError): void => {
         if (!finish()) return;
-        cancel?.();
+        call.end = 'interrupted';
+        call.interruption = error;
+        cancel?.(error);
         reject(error);
       };
+      if (this.closed) {
+        interrupt(new ClosedError({ provider, attempts }));
+        return;
+      }
       this.waits.add(interrupt);
       if (signal) {
         stopListening = onAbort(signal, () => {
@@ -81,7 +88,9 @@ export class Interruptions {
     });
   }
 
+  /** Ends every wait; what would wait from now on is refused. */
   close(): void {
+    this.closed = true;
     for (const interrupt of [...this.waits]) interrupt(new ClosedError());
   }
 }

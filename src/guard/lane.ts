@@ -11,11 +11,13 @@ export interface LaneSettings {
   readonly stallMs: number;
 }
 
-/** An attempt that holds a slot. */
+/** Whose attempt holds a slot; the lane links those that do, oldest first. */
 export interface SlotHolder {
-  readonly startedAt: number;
-  /** Ends the attempt; its slot is given to the next. */
-  stall(stallMs: number): void;
+  holdsSlot: boolean;
+  /** Epoch ms. */
+  slotTakenAt: number;
+  olderHolder: SlotHolder | undefined;
+  newerHolder: SlotHolder | undefined;
 }
 
 /**
@@ -33,10 +35,10 @@ export class Lane {
 
   private readonly clock: Clock;
   private queue: PQueue | undefined;
-  private nextStartAt = 0;
+  private lastStartAt = -Infinity;
   private timer: TimerHandle;
-  /** In order of their start. */
-  private readonly holders = new Set<SlotHolder>();
+  private oldest: SlotHolder | undefined;
+  private newest: SlotHolder | undefined;
 
   constructor(settings: LaneSettings, clock: Clock) {
     this.settings = settings;
@@ -45,24 +47,23 @@ export class Lane {
 
   configure(settings: LaneSettings): void {
     this.settings = settings;
-    this.nextStartAt = Math.min(this.nextStartAt, this.clock.now() + settings.minDelayMs);
     this.admit();
   }
 
   /** True where a call that comes now could not start at once. */
   get isBusy(): boolean {
-    return (this.queue !== undefined && this.queue.size > 0) || !this.hasRoom(this.clock.now());
+    return this.isQueued || !this.hasRoom(this.clock.now());
   }
 
   /** Takes a slot if one is free and nobody is before. */
-  enter(now: number): boolean {
-    if ((this.queue !== undefined && this.queue.size > 0) || !this.hasRoom(now)) return false;
-    this.start(now);
+  enter(holder: SlotHolder, now: number): boolean {
+    if (this.isQueued || !this.hasRoom(now)) return false;
+    this.start(holder, now);
     return true;
   }
 
-  /** Resolves when a slot was taken for the caller. Returns the way to leave the queue. */
-  wait(priority: number, settle: Settle<void>): () => void {
+  /** Resolves when the holder has a slot. Returns the way to leave the queue. */
+  wait(holder: SlotHolder, priority: number, settle: Settle<void>): () => void {
     const queue = (this.queue ??= new PQueue({ autoStart: false }));
     const gone = new AbortController();
     const queuedAt = this.clock.now();
@@ -70,8 +71,8 @@ export class Lane {
       .add(
         () => {
           const now = this.clock.now();
-          this.start(now);
-          this.totalWaitMs += now - queuedAt;
+          this.start(holder, now);
+          this.totalWaitMs += Math.max(0, now - queuedAt);
           if (!this.hasRoom(now)) queue.pause();
           settle.resolve();
         },
@@ -83,43 +84,67 @@ export class Lane {
     this.admit();
     return () => {
       gone.abort();
+      if (queue.size === 0) this.disarm();
     };
   }
 
-  leave(): void {
-    this.running--;
+  /** The attempt is over. */
+  leave(holder: SlotHolder): void {
+    if (!holder.holdsSlot) return;
+    this.free(holder);
     this.admit();
   }
 
-  hold(holder: SlotHolder): void {
-    this.holders.add(holder);
-  }
-
-  unhold(holder: SlotHolder): void {
-    this.holders.delete(holder);
-  }
-
-  close(): void {
-    this.clock.clearTimeout(this.timer);
-    this.timer = undefined;
-    this.queue?.pause();
+  private get isQueued(): boolean {
+    return this.queue !== undefined && this.queue.size > 0;
   }
 
   private hasRoom(now: number): boolean {
-    return this.running < this.settings.concurrency && now >= this.nextStartAt;
+    return (this.running < this.settings.concurrency || this.freeStalled(now)) && now >= this.nextStartAt(now);
   }
 
-  private start(now: number): void {
+  private nextStartAt(now: number): number {
+    // A clock that was set back would make the lane wait for the time it has lost.
+    if (this.lastStartAt > now) this.lastStartAt = now;
+    return this.lastStartAt + this.settings.minDelayMs;
+  }
+
+  private start(holder: SlotHolder, now: number): void {
     this.running++;
     this.processed++;
-    if (this.settings.minDelayMs > 0) this.nextStartAt = now + this.settings.minDelayMs;
+    this.lastStartAt = now;
+    holder.holdsSlot = true;
+    holder.slotTakenAt = now;
+    holder.olderHolder = this.newest;
+    if (this.newest) this.newest.newerHolder = holder;
+    else this.oldest = holder;
+    this.newest = holder;
+  }
+
+  private free(holder: SlotHolder): void {
+    this.running--;
+    const { olderHolder, newerHolder } = holder;
+    if (olderHolder) olderHolder.newerHolder = newerHolder;
+    else this.oldest = newerHolder;
+    if (newerHolder) newerHolder.olderHolder = olderHolder;
+    else this.newest = olderHolder;
+    holder.olderHolder = holder.newerHolder = undefined;
+    holder.holdsSlot = false;
+  }
+
+  /** Takes slots back from attempts that have stalled, as far as that makes room. They go on without one. */
+  private freeStalled(now: number): boolean {
+    const { concurrency, stallMs } = this.settings;
+    while (this.oldest && this.running >= concurrency && now - this.oldest.slotTakenAt >= stallMs) {
+      this.free(this.oldest);
+    }
+    return this.running < concurrency;
   }
 
   /** Lets as many start as may, and sets the one timer the rest wait for. */
   private admit(): void {
+    this.disarm();
     const { queue } = this;
-    this.clock.clearTimeout(this.timer);
-    this.timer = undefined;
     if (!queue || queue.size === 0) return;
     const now = this.clock.now();
     if (this.hasRoom(now)) {
@@ -127,18 +152,17 @@ export class Lane {
       queue.pause();
       if (queue.size === 0) return;
     }
-    const again = (): void => {
+    const isFull = this.oldest !== undefined && this.running >= this.settings.concurrency;
+    const at = isFull ? this.oldest!.slotTakenAt + this.settings.stallMs : this.nextStartAt(now);
+    this.timer = this.clock.setTimeout(() => {
       this.timer = undefined;
       this.admit();
-    };
-    if (this.running < this.settings.concurrency) {
-      this.timer = this.clock.setTimeout(again, this.nextStartAt - now);
-      return;
-    }
-    const [oldest] = this.holders;
-    if (!oldest) return;
-    const stallAt = oldest.startedAt + this.settings.stallMs;
-    if (stallAt <= now) oldest.stall(this.settings.stallMs);
-    else this.timer = this.clock.setTimeout(again, stallAt - now, true);
+    }, at - now);
+  }
+
+  private disarm(): void {
+    if (this.timer === undefined) return;
+    this.clock.clearTimeout(this.timer);
+    this.timer = undefined;
   }
 }

@@ -113,10 +113,6 @@ export class ProviderTable {
       state.responseTimeMs = 0;
     }
   }
-
-  close(): void {
-    for (const state of this.table.values()) state.lane.close();
-  }
 }
 
 function laneSettings({ queue }: ResolvedConfig): Lane['settings'] {

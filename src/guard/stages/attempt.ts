@@ -4,12 +4,19 @@ import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
 import { profileFor } from '../../faults/profiles.ts';
 import { AttemptContext } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
-import { AbortedError, AttemptTimeoutError, ClosedError, DeadlineError, GuardError } from '../errors.ts';
+import { AttemptTimeoutError, GuardError } from '../errors.ts';
 import type { Handler } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** No connection was made, so the provider cannot have acted on the request. */
-const UNSENT_CODES = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH']);
+const UNSENT_CODES = new Set([
+  'EAI_AGAIN',
+  'ECONNREFUSED',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'ENOTFOUND',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
 
 /** Another guard's refusal inside the callback is nobody's fault here. */
 const GUARD_REJECTION: Fault = {
@@ -29,20 +36,16 @@ export function attemptHandler(runtime: Runtime): Handler {
 
   /** Waits for the callback, unless something ends the attempt first. */
   const bounded = (call: Call, context: AttemptContext): Promise<unknown> => {
-    const { attemptTimeoutMs } = call.options;
-    const { lane } = call.provider;
+    const { attemptTimeoutMs, signal } = call.options;
     return interruptions.wait<unknown>(call, settle => {
       const timeOut = (timeoutMs: number): void => {
         const error = new AttemptTimeoutError(timeoutMs, { provider: call.provider.name });
         settle.reject(error);
         context.abort(error);
       };
-      const holder = { startedAt: clock.now(), stall: timeOut };
-      lane.hold(holder);
       const timer =
         attemptTimeoutMs === undefined ? undefined : clock.setTimeout(() => timeOut(attemptTimeoutMs), attemptTimeoutMs);
       const over = (): void => {
-        lane.unhold(holder);
         if (timer !== undefined) clock.clearTimeout(timer);
       };
       // A callback may throw before it returns a promise.
@@ -58,9 +61,9 @@ export function attemptHandler(runtime: Runtime): Handler {
           settle.reject(error);
         },
       );
-      return () => {
+      return why => {
         over();
-        context.abort(call.options.signal?.reason);
+        context.abort(signal?.aborted ? signal.reason : why);
       };
     });
   };
@@ -106,7 +109,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       value = await (isBounded(call) ? bounded(call, context) : call.fn(context));
     } catch (error) {
       call.endedAt = clock.now();
-      if (endsCall(error, call)) throw error;
+      if (error === call.interruption) throw error;
       return failed(call, startedAt, { error });
     }
     call.endedAt = clock.now();
@@ -120,19 +123,8 @@ export function attemptHandler(runtime: Runtime): Handler {
 }
 
 /** An attempt nothing can end is awaited as it is: no timer, no listener. */
-function isBounded({ options, deadlineAt, provider }: Call): boolean {
-  return (
-    options.signal !== undefined ||
-    options.attemptTimeoutMs !== undefined ||
-    deadlineAt !== Infinity ||
-    provider.lane.settings.concurrency !== Infinity
-  );
-}
-
-function endsCall(error: unknown, call: Call): boolean {
-  if (error instanceof AbortedError) return call.options.signal?.aborted === true;
-  if (error instanceof DeadlineError) return error.provider === call.provider.name && call.deadlineAt !== Infinity;
-  return error instanceof ClosedError;
+function isBounded({ options, deadlineAt }: Call): boolean {
+  return options.signal !== undefined || options.attemptTimeoutMs !== undefined || deadlineAt !== Infinity;
 }
 
 function faultOf(call: Call, subject: unknown, evidence: Evidence, now: number): Fault {

@@ -8,24 +8,20 @@ export function queueSlotStage(runtime: Runtime): Stage {
   const waitForSlot = async (call: Call, next: Handler): Promise<unknown> => {
     const { lane } = call.provider;
     await counted(runtime, call, () =>
-      runtime.interruptions.wait<void>(call, settle => lane.wait(call.priority, settle)),
+      runtime.interruptions.wait<void>(call, settle => lane.wait(call, call.priority, settle)),
     );
-    call.holdsSlot = true;
     call.now = runtime.clock.now();
     return next(call);
   };
 
   return {
     enter(call, next) {
-      if (call.options.skipQueue) return next(call);
-      call.holdsSlot = call.provider.lane.enter(call.now);
-      return call.holdsSlot ? next(call) : waitForSlot(call, next);
+      if (call.options.skipQueue || call.provider.lane.enter(call, call.now)) return next(call);
+      return waitForSlot(call, next);
     },
 
     attemptEnded(call) {
-      if (!call.holdsSlot) return;
-      call.holdsSlot = false;
-      call.provider.lane.leave();
+      call.provider.lane.leave(call);
     },
   };
 }
