@@ -22,8 +22,13 @@ function obstaclesOf(pool: Pool, demand: Demand): KeyObstacle[] {
   const obstacles: KeyObstacle[] = [];
   for (const key of pool.keys()) {
     if (obstacles.length >= MAX_NAMED) break;
-    const { at, reason } = pool.obstacleOf(key, demand) ?? { at: demand.now, reason: 'ready, but tried in this call' };
-    obstacles.push({ id: key.id, state: key.stateAt(demand.now), reason, ...(at !== Infinity && { untilMs: at }) });
+    const obstacle = pool.obstacleOf(key, demand);
+    obstacles.push({
+      id: key.id,
+      state: obstacle?.state ?? 'ready',
+      reason: obstacle?.reason ?? 'ready, but tried in this call',
+      ...(obstacle && obstacle.at !== Infinity && { untilMs: obstacle.at }),
+    });
   }
   return obstacles;
 }

@@ -1,4 +1,4 @@
-import type { KeyState } from '../keys/key.ts';
+import type { KeyState } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { BreakerState } from './provider-breaker.ts';
 import type { ProviderState } from './provider-state.ts';
@@ -55,7 +55,7 @@ export function explainPool(
     keys.push({
       id: key.id,
       mask: key.mask,
-      state: key.stateAt(now),
+      state: obstacle?.state ?? 'ready',
       chosen: isChosen,
       why,
       until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,

@@ -1,5 +1,6 @@
 import type { LatencySummary } from '../keys/key-metrics.ts';
-import type { KeyState, PoolKey } from '../keys/key.ts';
+import type { PoolKey } from '../keys/key.ts';
+import type { KeyState, Obstacle } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { QuotaDimension, QuotaUse } from '../keys/quota.ts';
 
@@ -30,7 +31,7 @@ export interface KeyReport {
   readonly lastUsed: number | undefined;
   /** In ms; 0 before the first answer. */
   readonly latency: LatencySummary;
-  /** 0 to 1: the smoothed share of answered attempts, halved while the key is away, 0 while disabled. */
+  /** 0 to 1: the smoothed share of answered attempts, halved while the key rests, 0 while it is disabled. */
   readonly healthScore: number;
   /** Use of the key's declared limits. */
   readonly quota: Readonly<Partial<Record<QuotaDimension, QuotaUse>>>;
@@ -62,9 +63,9 @@ export function reportPool(pool: Pool, now: number): PoolReport {
   return { pattern: pool.pattern, strategy: pool.settings.strategyName, ready, waiting: pool.line.size, keys };
 }
 
-function reportKey(key: PoolKey, obstacle: { at: number; reason: string } | undefined, now: number): KeyReport {
+function reportKey(key: PoolKey, obstacle: Obstacle | undefined, now: number): KeyReport {
   const { metrics, settings } = key;
-  const state = key.stateAt(now);
+  const state = obstacle?.state ?? 'ready';
   return {
     id: key.id,
     mask: key.mask,
@@ -94,5 +95,5 @@ function reportKey(key: PoolKey, obstacle: { at: number; reason: string } | unde
 
 function healthScore(key: PoolKey, state: KeyState): number {
   if (state === 'disabled') return 0;
-  return (1 - key.errorRate) * (state === 'ready' ? 1 : 0.5);
+  return (1 - key.errorRate) * (state === 'cooling' || state === 'suspect' ? 0.5 : 1);
 }

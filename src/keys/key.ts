@@ -1,6 +1,6 @@
 import type { KeyView } from '../strategies/strategy.ts';
 import { compileGlob } from './glob.ts';
-import { Gate, type GateState } from './gate.ts';
+import { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
 import { KeyMetrics } from './key-metrics.ts';
 import type { Lease } from './lease.ts';
@@ -18,20 +18,6 @@ export interface Demand {
   /** Estimated tokens; 0 where unknown. */
   readonly tokens: number;
   now: number;
-}
-
-/** What stats and errors call a key's state. */
-export type KeyState = GateState | 'draining';
-
-/** Why a key cannot be leased at this moment. */
-export interface Obstacle {
-  /** Earliest time it may be; `Infinity` where no time will do. */
-  at: number;
-  /** True where an attempt under way must settle first. */
-  pending: boolean;
-  /** True where a smaller call would have passed. */
-  forTokens: boolean;
-  reason: string;
 }
 
 /** One API key of a pool, with everything that was learned about it. */
@@ -53,8 +39,6 @@ export class PoolKey implements KeyView {
   held: string | undefined;
   /** Not leased any more; leaves the pool when its last attempt has settled. */
   draining = false;
-  /** When a replaced key stops being leased, epoch ms. */
-  retireAt = Infinity;
   settings: NormalizedKey;
 
   readonly #secret: string;
@@ -126,7 +110,7 @@ export class PoolKey implements KeyView {
    */
   availableAt(demand: Demand, dayReset: DayReset | undefined): number {
     const { now, model } = demand;
-    if (this.held !== undefined || this.draining || now >= this.retireAt) return Infinity;
+    if (this.held !== undefined || this.draining) return Infinity;
     let at = this.gate.availableAt(now);
     const group = this.quotaGroup;
     at = Math.max(at, group.gate.availableAt(now));
@@ -137,7 +121,7 @@ export class PoolKey implements KeyView {
     const quota = this.quotaFor(dayReset);
     if (this.inFlight > 0 && this.inFlight >= this.mostInFlight(quota)) {
       this.reclaimExpired(now);
-      if (this.inFlight >= this.mostInFlight(quota)) return this.oldest?.expiresAt ?? Infinity;
+      if (this.inFlight >= this.mostInFlight(quota)) return this.nextExpiry;
     }
     const tokens = demand.tokens > 1 ? demand.tokens : 1;
     if (quota) {
@@ -149,60 +133,6 @@ export class PoolKey implements KeyView {
       at = Math.max(at, shared.availableAt(tokens, now));
     }
     return at;
-  }
-
-  /** Says in words what {@link availableAt} found; called only when somebody asks or a key is set aside. */
-  obstacle(demand: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
-    const { now, model } = demand;
-    const blocked = (at: number, reason: string, pending = false, forTokens = false): Obstacle => ({
-      at,
-      pending,
-      forTokens,
-      reason,
-    });
-    if (this.draining) return blocked(Infinity, 'draining');
-    if (this.held !== undefined) return blocked(Infinity, `disabled by hand: ${this.held}`);
-    if (now >= this.retireAt) return blocked(Infinity, 'replaced');
-    const gates: [Gate | undefined, string][] = [
-      [this.gate, ''],
-      [this.quotaGroup.gate, ` (group ${this.group})`],
-      [model === undefined ? undefined : this.models.get(model), ` (model ${model ?? ''})`],
-      [model === undefined ? undefined : this.quotaGroup.models.get(model), ` (group ${this.group}, model ${model ?? ''})`],
-    ];
-    let worst: Obstacle | undefined;
-    for (const [gate, where] of gates) {
-      const at = gate?.availableAt(now) ?? now;
-      if (gate && at > now && (!worst || at > worst.at)) {
-        worst = gate.isProbing(now)
-          ? blocked(at, `a probe is under way${where}`, true)
-          : blocked(at, `${gate.state}: ${gate.reason}${where}`);
-      }
-    }
-    if (worst) return worst;
-    const expiry = this.oldest?.expiresAt ?? Infinity;
-    if (this.ramp > 0 && this.inFlight >= this.ramp) return blocked(expiry, 'recovering: ramping up', true);
-    const tokens = Math.max(1, demand.tokens);
-    for (const [quota, inFlight, where] of [
-      [this.quotaFor(dayReset), this.inFlight, ''],
-      [this.quotaGroup.quota, this.quotaGroup.inFlight, ` of group ${this.group}`],
-    ] as const) {
-      if (!quota) continue;
-      if (inFlight >= quota.concurrency) return blocked(expiry, `concurrency limit${where} reached`, true);
-      const requestsAt = quota.availableAt(1, now);
-      if (requestsAt > now) return blocked(requestsAt, `quota${where} used up`);
-      const tokensAt = quota.availableAt(tokens, now);
-      if (tokensAt === Infinity) return blocked(Infinity, `token limit${where} is below the ${tokens} asked for`, false, true);
-      if (tokensAt > now) return blocked(tokensAt, `token quota${where} has no room for ${tokens}`, false, true);
-    }
-    return undefined;
-  }
-
-  /** The key as a whole; one model of it may be away while it is ready. */
-  stateAt(now: number): KeyState {
-    if (this.draining || now >= this.retireAt) return 'draining';
-    if (this.held !== undefined) return 'disabled';
-    if (this.gate.state !== 'ready') return this.gate.state;
-    return this.quotaGroup.gate.state;
   }
 
   /** Gates through which the coming lease would go as a probe. */
@@ -265,8 +195,13 @@ export class PoolKey implements KeyView {
     return this.quota?.use(now) ?? {};
   }
 
+  /** When the oldest attempt under way gives its place back at the latest, epoch ms. */
+  get nextExpiry(): number {
+    return this.oldest?.expiresAt ?? Infinity;
+  }
+
   /** Created when the key is first looked at: an idle key pays for no window. */
-  private quotaFor(dayReset: DayReset | undefined): Quota | undefined {
+  quotaFor(dayReset: DayReset | undefined): Quota | undefined {
     if (this.quota === undefined && this.settings.limits !== undefined) {
       this.quota = Quota.of(this.settings.limits, dayReset);
     }

@@ -2,6 +2,7 @@ import type { Random } from '../clock.ts';
 import type { KeyView, SelectionRequest, SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
 import { IndexedHeap } from './indexed-heap.ts';
 import type { Demand, PoolKey } from './key.ts';
+import { obstacleOf } from './obstacle.ts';
 import type { DayReset } from './quota.ts';
 import { ReadySet } from './ready-set.ts';
 
@@ -107,7 +108,7 @@ export class Lineup {
             found = key;
             break;
           }
-          const obstacle = key.obstacle(demand, this.options.dayReset);
+          const obstacle = obstacleOf(key, demand, this.options.dayReset);
           if (obstacle && !obstacle.forTokens) {
             this.leave(tier, key);
             this.park(key, obstacle.at, obstacle.pending);

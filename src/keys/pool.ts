@@ -4,10 +4,11 @@ import type { StrategyFactory } from '../strategies/strategy.ts';
 import type { Accusation } from './accusation.ts';
 import type { Gate } from './gate.ts';
 import { QuotaGroup } from './group.ts';
-import { PoolKey, type Demand, type Obstacle } from './key.ts';
+import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
 import { Lineup, type Blocked } from './lineup.ts';
 import type { NormalizedKey } from './normalize.ts';
+import { obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
 import { Settlement, type CooldownSettings, type KeyChange, type SettlementPool } from './settlement.ts';
 import { Validation, type Validate } from './validation.ts';
@@ -148,10 +149,9 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** Why the key cannot be leased for `demand` now; undefined where it can. */
   obstacleOf(key: PoolKey, demand: Demand): Obstacle | undefined {
-    if (!key.servesModel(demand.model)) {
-      return { at: Infinity, pending: false, forTokens: false, reason: `does not serve ${demand.model ?? 'the model'}` };
-    }
-    return key.obstacle(demand, this.settings.dayReset);
+    if (key.servesModel(demand.model)) return obstacleOf(key, demand, this.settings.dayReset);
+    const reason = `does not serve ${demand.model ?? 'the model'}`;
+    return { state: 'ready', reason, at: Infinity, pending: false, forTokens: false };
   }
 
   onAnswered(lease: Lease, latencyMs: number): void {

@@ -192,7 +192,7 @@ function queue({ flag, fromZero, fromOne }: Shared) {
     ),
     maxQueueSize: option('Calls that may wait; one more is rejected at once.', fromZero.default(100)),
     stallMs: option(
-      'An attempt older than this gives its slot away when others wait, in ms. It is not cancelled.',
+      'An attempt older than this, while others wait for its slot, is ended as timed out, in ms.',
       fromOne.default(10 * MINUTE_MS),
     ),
   });
@@ -218,8 +218,8 @@ function retry({ flag, fromZero }: Shared) {
       fromZero.default(MINUTE_MS),
     ),
     retryableStatusCodes: option(
-      'HTTP statuses worth another attempt.',
-      z.array(status, { error: 'an array of HTTP statuses' }).readonly().prefault([429, 500, 502, 503, 504]),
+      'HTTP statuses worth another attempt. Old guard: 429, 500, 502, 503, 504.',
+      z.array(status, { error: 'an array of HTTP statuses' }).readonly().prefault([408, 409, 425, 429, 500, 502, 503, 504, 529]),
     ),
   });
 }
@@ -324,8 +324,8 @@ function keyProvider(shared: Shared) {
         .default('round-robin'),
     ),
     fallbackBehavior: option(
-      'What happens when no key is ready in time: `fail` rejects the call, `useFirst` uses the first key anyway, ' +
-        "`useEnvironment` uses the key in the provider's own environment variable.",
+      'What happens when no key is ready: `fail` waits for one and then rejects the call, `useFirst` waits and then ' +
+        "uses the first key anyway, `useEnvironment` uses the key in the provider's own environment variable at once.",
       oneOf(['fail', 'useFirst', 'useEnvironment']).default('fail'),
     ),
     healthCheck: option(
@@ -386,7 +386,7 @@ function keyManagement(shared: Shared) {
 function fallback({ flag, fromZero }: Shared) {
   return section('FallbackConfig', {
     enabled: option(
-      "Moves a call to the next provider of its chain when one provider's pool or breaker is out.",
+      'Remembers for a while that a provider has failed; `isProviderHealthy` and the stats tell.',
       flag.default(true),
     ),
     recoveryWindowMs: option(
@@ -398,7 +398,7 @@ function fallback({ flag, fromZero }: Shared) {
 
 function persistence({ flag }: Shared) {
   return section('PersistenceConfig', {
-    enabled: option('Keeps counters and cool-downs in a file, across restarts. Old guard: true.', flag.default(false)),
+    enabled: option('Accepted for the sake of existing configurations; this version keeps its state in memory and warns. Old guard: true.', flag.default(false)),
     dataFile: option('Path of that file.', nonBlank('the path of a file').optional()),
   });
 }
@@ -407,14 +407,14 @@ function buildSchema() {
   const shared = sharedSchemas();
   const { flag, fromZero } = shared;
   return section('ExecutionGuardConfig', {
-    enabled: option('False passes every call straight through: no stage, no key.', flag.default(true)),
+    enabled: option('False steps aside: keys are handed out and failed over, but nothing is joined, limited, queued or retried.', flag.default(true)),
     deduplication: option('Equal calls share one answer.', deduplication(shared).prefault({})),
     rateLimiting: option('Limits on incoming calls, per session.', rateLimiting(shared).prefault({})),
     circuitBreaker: option('Leaves a failing provider alone for a while.', circuitBreaker(shared).prefault({})),
     queue: option('How many attempts run at once, and how many calls wait.', queue(shared).prefault({})),
     retry: option('Repeats failed attempts with exponential back-off.', retry(shared).prefault({})),
-    fallback: option('Lets the next provider of a chain take over.', fallback(shared).prefault({})),
-    persistence: option('What survives a restart. Secrets are never written.', persistence(shared).prefault({})),
+    fallback: option('How long a failed provider counts as recovering.', fallback(shared).prefault({})),
+    persistence: option('Has no effect yet; see `enabled`.', persistence(shared).prefault({})),
     keyManagement: option('Pools of API keys.', keyManagement(shared).prefault({})),
     minDelayMs: option('Short for `queue.minDelayMs`, and wins over it.', fromZero.optional()),
     maxQueueSize: option('Short for `queue.maxQueueSize`, and wins over it.', fromZero.optional()),

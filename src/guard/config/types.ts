@@ -7,7 +7,7 @@ import type { KeyValidator } from './validator.ts';
 /** What a guard is configured with. Every part is optional. */
 export interface ExecutionGuardConfig {
   /**
-   * False passes every call straight through: no stage, no key.
+   * False steps aside: keys are handed out and failed over, but nothing is joined, limited, queued or retried.
    * @default true
    */
   enabled?: boolean | undefined;
@@ -21,9 +21,9 @@ export interface ExecutionGuardConfig {
   queue?: QueueConfig | undefined;
   /** Repeats failed attempts with exponential back-off. */
   retry?: RetryConfig | undefined;
-  /** Lets the next provider of a chain take over. */
+  /** How long a failed provider counts as recovering. */
   fallback?: FallbackConfig | undefined;
-  /** What survives a restart. Secrets are never written. */
+  /** Has no effect yet; see `enabled`. */
   persistence?: PersistenceConfig | undefined;
   /** Pools of API keys. */
   keyManagement?: KeyManagementConfig | undefined;
@@ -159,7 +159,7 @@ export interface QueueConfig {
    */
   maxQueueSize?: number | undefined;
   /**
-   * An attempt older than this gives its slot away when others wait, in ms. It is not cancelled.
+   * An attempt older than this, while others wait for its slot, is ended as timed out, in ms.
    * @default 600_000
    */
   stallMs?: number | undefined;
@@ -197,15 +197,15 @@ export interface RetryConfig {
    */
   maxRetryAfterMs?: number | undefined;
   /**
-   * HTTP statuses worth another attempt.
-   * @default [429, 500, 502, 503, 504]
+   * HTTP statuses worth another attempt. Old guard: 429, 500, 502, 503, 504.
+   * @default [408, 409, 425, 429, 500, 502, 503, 504, 529]
    */
   retryableStatusCodes?: readonly number[] | undefined;
 }
 
 export interface FallbackConfig {
   /**
-   * Moves a call to the next provider of its chain when one provider's pool or breaker is out.
+   * Remembers for a while that a provider has failed; `isProviderHealthy` and the stats tell.
    * @default true
    */
   enabled?: boolean | undefined;
@@ -218,7 +218,8 @@ export interface FallbackConfig {
 
 export interface PersistenceConfig {
   /**
-   * Keeps counters and cool-downs in a file, across restarts. Old guard: true.
+   * Accepted for the sake of existing configurations; this version keeps its state in memory and warns. Old guard:
+   * true.
    * @default false
    */
   enabled?: boolean | undefined;
@@ -268,8 +269,8 @@ export interface KeyProviderConfig {
     | StrategyFactory
     | undefined;
   /**
-   * What happens when no key is ready in time: `fail` rejects the call, `useFirst` uses the first key anyway,
-   * `useEnvironment` uses the key in the provider's own environment variable.
+   * What happens when no key is ready: `fail` waits for one and then rejects the call, `useFirst` waits and then
+   * uses the first key anyway, `useEnvironment` uses the key in the provider's own environment variable at once.
    * @default 'fail'
    */
   fallbackBehavior?: 'fail' | 'useFirst' | 'useEnvironment' | undefined;

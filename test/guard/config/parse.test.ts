@@ -42,7 +42,7 @@ describe('what is not said', () => {
         maxBackoffMs: 30_000,
         jitterMs: 500,
         maxRetryAfterMs: 60_000,
-        retryableStatusCodes: [429, 500, 502, 503, 504],
+        retryableStatusCodes: [408, 409, 425, 429, 500, 502, 503, 504, 529],
       },
       fallback: { enabled: true, recoveryWindowMs: 60_000 },
       persistence: { enabled: false },

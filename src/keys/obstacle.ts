@@ -1,0 +1,88 @@
+import type { Gate, GateState } from './gate.ts';
+import type { Demand, PoolKey } from './key.ts';
+import type { DayReset } from './quota.ts';
+
+/** A key's state in words: `exhausted` by its limits over time, `busy` with attempts under way. */
+export type KeyState = GateState | 'draining' | 'exhausted' | 'busy';
+
+/** Why a key cannot be leased at this moment. */
+export interface Obstacle {
+  readonly state: KeyState;
+  readonly reason: string;
+  /** Earliest time it may be; `Infinity` where no time will do. */
+  readonly at: number;
+  /** True where an attempt under way must settle first. */
+  readonly pending: boolean;
+  /** True where it is this call that is too large: another one may pass. */
+  readonly forTokens: boolean;
+}
+
+/**
+ * Says in words what {@link PoolKey.availableAt} found. Not for the hot path: asked when a key is set aside,
+ * and by people.
+ */
+export function obstacleOf(key: PoolKey, demand: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
+  return heldObstacle(key) ?? gateObstacle(key, demand) ?? limitObstacle(key, demand, dayReset);
+}
+
+function heldObstacle({ draining, held }: PoolKey): Obstacle | undefined {
+  const never = { at: Infinity, pending: false, forTokens: false };
+  if (draining) return { ...never, state: 'draining', reason: 'draining' };
+  if (held !== undefined) return { ...never, state: 'disabled', reason: `disabled by hand: ${held}` };
+  return undefined;
+}
+
+/** The gate that stays shut the longest. */
+function gateObstacle(key: PoolKey, { model, now }: Demand): Obstacle | undefined {
+  const { quotaGroup } = key;
+  const gates: [Gate | undefined, string][] = [
+    [key.gate, ''],
+    [quotaGroup.gate, ` (group ${key.group})`],
+  ];
+  if (model !== undefined) {
+    gates.push([key.models.get(model), ` (model ${model})`]);
+    gates.push([quotaGroup.models.get(model), ` (group ${key.group}, model ${model})`]);
+  }
+  let worst: Obstacle | undefined;
+  for (const [gate, where] of gates) {
+    const at = gate?.availableAt(now) ?? now;
+    if (!gate || at <= now || (worst && at <= worst.at)) continue;
+    const pending = gate.isProbing(now);
+    const reason = pending ? `a probe is under way${where}` : `${gate.state}: ${gate.reason}${where}`;
+    worst = { state: gate.state, reason, at, pending, forTokens: false };
+  }
+  return worst;
+}
+
+function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
+  const busy = (reason: string): Obstacle => ({
+    state: 'busy',
+    reason,
+    at: key.nextExpiry,
+    pending: true,
+    forTokens: false,
+  });
+  const exhausted = (at: number, forTokens: boolean, reason: string): Obstacle => ({
+    state: 'exhausted',
+    reason,
+    at,
+    pending: false,
+    forTokens,
+  });
+  if (key.ramp > 0 && key.inFlight >= key.ramp) return busy('recovering: few attempts at a time');
+  const needed = Math.max(1, tokens);
+  const { quotaGroup } = key;
+  for (const [quota, inFlight, where] of [
+    [key.quotaFor(dayReset), key.inFlight, ''],
+    [quotaGroup.quota, quotaGroup.inFlight, ` of group ${key.group}`],
+  ] as const) {
+    if (!quota) continue;
+    if (inFlight >= quota.concurrency) return busy(`concurrency limit${where} reached`);
+    const at = quota.availableAt(1, now);
+    if (at > now) return exhausted(at, false, `quota${where} used up`);
+    const fitsAt = quota.availableAt(needed, now);
+    if (fitsAt === Infinity) return exhausted(fitsAt, true, `token limit${where} is below the ${needed} asked for`);
+    if (fitsAt > now) return exhausted(fitsAt, true, `token quota${where} has no room for ${needed}`);
+  }
+  return undefined;
+}
