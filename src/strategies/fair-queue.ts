@@ -4,8 +4,6 @@ import { PositionHeap } from './position-heap.ts';
 const MIN_SHARE = 2 ** -30;
 /** Virtual time starts over from 0 here, long before adding to it loses precision. */
 const REBASE_AT = 2 ** 26;
-/** What rounding may have cost: a turn must not be missed for it. */
-const ROUNDING = 2 ** -20;
 
 /**
  * Turns in exact proportion to weights, interleaved as evenly as can be: stride scheduling in its worst-case fair
@@ -60,7 +58,7 @@ export class FairQueue {
     const stride = this.#strideOf(finite);
     this.#weights[position] = finite;
     this.#strides[position] = stride;
-    // A lighter weight, or a virtual time that has started over meanwhile, would leave it far behind.
+    // A weight that has grown, or a virtual time that has started over meanwhile, would leave it far behind.
     this.#starts[position] = Math.min(start, now + 2 * stride);
     this.#shares += 1 / stride;
     this.#put(position);
@@ -95,9 +93,7 @@ export class FairQueue {
     this.#starts[position] = Math.min(Math.max(this.#starts[position]!, earliest), latest) + stride;
 
     const nobodyAside = this.#sharesLeaving === 0;
-    const members = this.size + Number(present);
-    // Adding and subtracting shares rounds; every member has at least the smallest.
-    const shares = Math.max(this.#shares + this.#sharesLeaving, members * MIN_SHARE);
+    const shares = this.#shares + this.#sharesLeaving;
     if (shares > 0) this.#virtualTime += 1 / shares;
     this.#sharesLeaving = 0;
     this.#turns++;
@@ -117,7 +113,7 @@ export class FairQueue {
   }
 
   #hasStarted(position: number): boolean {
-    return this.#starts[position]! <= this.#virtualTime + ROUNDING;
+    return this.#starts[position]! <= this.#virtualTime;
   }
 
   #put(position: number): void {

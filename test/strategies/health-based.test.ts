@@ -14,7 +14,7 @@ describe('health-based', () => {
       [{ latencyMs: 100 }, { latencyMs: 900 }],
       [{ latencyMs: 100 }, { latencyMs: 100, errorRate: 0.3 }],
       [{ latencyMs: 100 }, { latencyMs: 100, inFlight: 3 }],
-      [{ latencyMs: 400 }, { latencyMs: 100, errorRate: 0.9 }],
+      [{ latencyMs: 300 }, { latencyMs: 100, errorRate: 0.5 }],
     ] satisfies [Partial<TestKey>, Partial<TestKey>][]) {
       expect(sharesOf(better, worse)[0]).toBeGreaterThan(0.95);
       expect(sharesOf(worse, better)[1]).toBeGreaterThan(0.95);
