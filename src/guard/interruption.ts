@@ -1,21 +1,30 @@
-import type { Clock } from '../clock.ts';
+import type { Clock, TimerHandle } from '../clock.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
 import { AbortedError, ClosedError, DeadlineError, type GuardError } from './errors.ts';
 
 /** Settles the wait, once; later calls do nothing. */
 export interface Settle<T> {
-  resolve(value: T): void;
-  reject(error: unknown): void;
+  readonly resolve: (value: T) => void;
+  readonly reject: (error: unknown) => void;
 }
 
 /** Stops what was begun, when something else has ended the wait. */
 export type Cancel = (why: GuardError) => void;
 
+/** One wait under way. */
+interface Wait {
+  isOver: boolean;
+  cancel: Cancel | undefined;
+  stopListening: (() => void) | undefined;
+  timer: TimerHandle;
+  readonly interrupt: (why: GuardError) => void;
+}
+
 /** Waits under way, so that closing the guard can end them. */
 export class Interruptions {
   private readonly clock: Clock;
-  private readonly waits = new Set<(error: GuardError) => void>();
+  private readonly waits = new Set<Wait>();
   private closed = false;
 
   constructor(clock: Clock) {
@@ -30,60 +39,40 @@ export class Interruptions {
    */
   wait<T>(call: Call, begin: (settle: Settle<T>) => Cancel | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
-      const { signal, deadlineMs } = call.options;
-      const provider = call.provider.name;
-      const attempts = call.trail;
-      let done = false;
-      let cancel: Cancel | undefined;
-      let stopListening: (() => void) | undefined;
-      let timer: unknown;
-      const finish = (): boolean => {
-        if (done) return false;
-        done = true;
-        this.waits.delete(interrupt);
-        stopListening?.();
-        if (timer !== undefined) this.clock.clearTimeout(timer);
-        return true;
+      const wait: Wait = {
+        isOver: false,
+        cancel: undefined,
+        stopListening: undefined,
+        timer: undefined,
+        interrupt: why => {
+          if (!this.finish(wait)) return;
+          call.end = 'interrupted';
+          call.interruption = why;
+          wait.cancel?.(why);
+          reject(why);
+        },
       };
-      const interrupt = (error: GuardError): void => {
-        if (!finish()) return;
-        call.end = 'interrupted';
-        call.interruption = error;
-        cancel?.(error);
-        reject(error);
-      };
-      if (this.closed) {
-        interrupt(new ClosedError({ provider, attempts }));
-        return;
-      }
-      this.waits.add(interrupt);
-      if (signal) {
-        stopListening = onAbort(signal, () => {
-          const reason: unknown = signal.reason;
-          interrupt(new AbortedError({ provider, attempts, cause: reason }));
-        });
-      }
-      if (done) return;
-      if (call.deadlineAt !== Infinity) {
-        timer = this.clock.setTimeout(() => {
-          interrupt(new DeadlineError({ provider, attempts, deadlineMs }));
-        }, call.deadlineAt - this.clock.now());
-      }
-      cancel = begin({
+      this.waits.add(wait);
+      this.watch(wait, call);
+      if (wait.isOver) return;
+      const cancel = begin({
         resolve: value => {
-          if (finish()) resolve(value);
+          if (this.finish(wait)) resolve(value);
         },
         reject: error => {
-          if (finish()) reject(error);
+          if (this.finish(wait)) reject(error);
         },
       });
+      // What was begun may itself have ended the call, a callback that aborts its own caller's signal.
+      if (call.interruption) cancel?.(call.interruption);
+      else wait.cancel = cancel;
     });
   }
 
   /** @throws AbortedError, DeadlineError, ClosedError */
-  sleep(call: Call, delayMs: number): Promise<void> {
-    return this.wait<void>(call, ({ resolve }) => {
-      const timer = this.clock.setTimeout(() => resolve(), delayMs);
+  sleep(call: Call, delayMs: number): Promise<undefined> {
+    return this.wait<undefined>(call, ({ resolve }) => {
+      const timer = this.clock.setTimeout(() => resolve(undefined), delayMs);
       return () => this.clock.clearTimeout(timer);
     });
   }
@@ -91,6 +80,36 @@ export class Interruptions {
   /** Ends every wait; what would wait from now on is refused. */
   close(): void {
     this.closed = true;
-    for (const interrupt of [...this.waits]) interrupt(new ClosedError());
+    for (const { interrupt } of [...this.waits]) interrupt(new ClosedError());
+  }
+
+  private watch(wait: Wait, { options, provider, trail, deadlineAt }: Call): void {
+    const { signal, deadlineMs } = options;
+    const details = { provider: provider.name, attempts: trail };
+    if (this.closed) {
+      wait.interrupt(new ClosedError(details));
+      return;
+    }
+    if (signal) {
+      wait.stopListening = onAbort(signal, () => {
+        const cause: unknown = signal.reason;
+        wait.interrupt(new AbortedError({ ...details, cause }));
+      });
+    }
+    if (deadlineAt !== Infinity && !wait.isOver) {
+      wait.timer = this.clock.setTimeout(() => {
+        wait.interrupt(new DeadlineError({ ...details, deadlineMs }));
+      }, deadlineAt - this.clock.now());
+    }
+  }
+
+  /** False where the wait was over before. */
+  private finish(wait: Wait): boolean {
+    if (wait.isOver) return false;
+    wait.isOver = true;
+    this.waits.delete(wait);
+    wait.stopListening?.();
+    if (wait.timer !== undefined) this.clock.clearTimeout(wait.timer);
+    return true;
   }
 }

@@ -63,7 +63,7 @@ export class Lane {
   }
 
   /** Resolves when the holder has a slot. Returns the way to leave the queue. */
-  wait(holder: SlotHolder, priority: number, settle: Settle<void>): () => void {
+  wait(holder: SlotHolder, priority: number, settle: Settle<undefined>): () => void {
     const queue = (this.queue ??= new PQueue({ autoStart: false }));
     const gone = new AbortController();
     const queuedAt = this.clock.now();
@@ -74,7 +74,7 @@ export class Lane {
           this.start(holder, now);
           this.totalWaitMs += Math.max(0, now - queuedAt);
           if (!this.hasRoom(now)) queue.pause();
-          settle.resolve();
+          settle.resolve(undefined);
         },
         { priority, signal: gone.signal },
       )

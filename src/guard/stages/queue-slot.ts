@@ -8,7 +8,7 @@ export function queueSlotStage(runtime: Runtime): Stage {
   const waitForSlot = async (call: Call, next: Handler): Promise<unknown> => {
     const { lane } = call.provider;
     await counted(runtime, call, () =>
-      runtime.interruptions.wait<void>(call, settle => lane.wait(call, call.priority, settle)),
+      runtime.interruptions.wait<undefined>(call, settle => lane.wait(call, call.priority, settle)),
     );
     call.now = runtime.clock.now();
     return next(call);
