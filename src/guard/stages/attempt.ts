@@ -109,7 +109,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       value = await (isBounded(call) ? bounded(call, context) : call.fn(context));
     } catch (error) {
       call.endedAt = clock.now();
-      if (error === call.interruption) throw error;
+      if (call.interruption !== undefined && error === call.interruption) throw error;
       return failed(call, startedAt, { error });
     }
     call.endedAt = clock.now();
