@@ -150,7 +150,7 @@ export class ExecutionGuard {
    *
    * @throws ConfigError; nothing has changed then
    */
-  updateConfig(update: ExecutionGuardConfig): void {
+  updateConfig(update: ExecutionGuardConfig | undefined): void {
     const config = mergeConfig(this.#runtime.config, update);
     this.#runtime.config = config;
     this.#runtime.deduplicator.configure(config.deduplication);

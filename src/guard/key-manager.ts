@@ -93,8 +93,9 @@ export class KeyManager {
     const owner = this.poolOf(pool);
     const old = this.keyOf(pool, keyId);
     const { clock, events } = this.dependencies;
-    const { key: _secret, id: _id, variable: _variable, ...traits } = old.settings;
-    const newId = this.add(owner.pattern, { ...traits, key: secret, ...(id !== undefined && { id }) });
+    const { weight, priority, models, excludeModels, group, limits, tier, region, tags } = old.settings;
+    const traits = { weight, priority, models, excludeModels, group, limits, tier, region, tags };
+    const newId = this.add(owner.pattern, { ...traits, key: secret, id });
     const retireAt = clock.now() + overlapMs;
     if (events.heard('rotation')) {
       events.emit('rotation', { pool: owner.pattern, oldKeyId: old.id, newKeyId: newId, retireAt });

@@ -68,7 +68,7 @@ export interface ExecuteOptions {
  *
  * @throws ConfigError
  */
-export function checkOptions(fn: unknown, options: ExecuteOptions): void {
+export function checkOptions(fn: unknown, options: ExecuteOptions | null): void {
   if (typeof fn !== 'function') throw refused('fn', 'a function', fn);
   if (typeof options !== 'object' || options === null) throw refused('options', 'a provider name or an object', options);
   const { providerName, signal } = options;
