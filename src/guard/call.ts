@@ -77,6 +77,7 @@ export class Call implements SlotHolder {
   /** Nothing reached the provider in the last attempt. */
   unsent = false;
   accusations: Accusation[] | undefined = undefined;
+  hasWaited = false;
   /** Until when the call may wait for a key; set when it first has to. */
   waitLimitAt: number | undefined = undefined;
   /** The place in the pool's line, while the call waits for a key. */

@@ -52,10 +52,10 @@ export interface BreakerEvent {
   readonly state: 'CLOSED' | 'OPEN' | 'HALF_OPEN';
 }
 
-/** A call waits, or was turned away. */
+/** A call waits, goes on, gives up waiting, or was turned away. */
 export interface QueueEvent {
   readonly provider: string;
-  readonly what: 'waiting' | 'started' | 'full';
+  readonly what: 'waiting' | 'started' | 'left' | 'full';
   /** Calls of this provider that wait now. */
   readonly size: number;
 }
@@ -114,14 +114,12 @@ export class Events {
     const listeners: { [N in Name]?: Set<Listener<N>> } = this.listeners;
     for (const listener of listeners[name] ?? []) {
       try {
-        listener(event);
+        const result: unknown = listener(event);
+        // An async listener rejects instead of throwing.
+        if (result instanceof Promise) result.catch(this.onListenerError);
       } catch (error) {
         this.onListenerError(error);
       }
     }
-  }
-
-  clear(): void {
-    for (const set of Object.values(this.listeners)) set.clear();
   }
 }

@@ -18,6 +18,9 @@ type ProbeCircuit = CircuitBreaker<[Probe], Vote>;
 
 class ProbeFailed extends Error {}
 
+/** A probe that has not ended by then is taken for lost: another one may go. */
+const LEAST_PROBE_MS = 60_000;
+
 /** opossum rotates statistics on a timer of its own unless it is given an emitter; ours never fires. */
 const noRotation = new EventEmitter().setMaxListeners(0);
 
@@ -38,6 +41,9 @@ export class ProviderBreaker {
   /** Counts trips and resets: a vote of an earlier epoch is out of date. */
   private epoch = 0;
   private circuit: ProbeCircuit | undefined;
+  private probeUntil = 0;
+  /** What the listener was told last: a probe after an unclear one is no new state. */
+  private told: BreakerState = 'CLOSED';
 
   constructor(settings: BreakerSettings, clock: Clock, onChange: (state: BreakerState) => void) {
     this.settings = settings;
@@ -51,12 +57,16 @@ export class ProviderBreaker {
 
   get state(): BreakerState {
     if (this.openUntil === 0) return 'CLOSED';
-    return this.clock.now() < this.openUntil ? 'OPEN' : 'HALF_OPEN';
+    return this.retryAfterMs > 0 ? 'OPEN' : 'HALF_OPEN';
   }
 
-  /** In ms; 0 where a call may be made now. */
+  /** What is left of an open breaker's time, in ms; 0 once a probe may go. */
   get retryAfterMs(): number {
-    return Math.max(0, this.openUntil - this.clock.now());
+    if (this.openUntil === 0) return 0;
+    const now = this.clock.now();
+    // It was set back, or the recovery time was shortened: no breaker is open for longer than that.
+    this.openUntil = Math.min(this.openUntil, now + this.settings.recoveryTimeMs);
+    return Math.max(0, this.openUntil - now);
   }
 
   /** The epoch a call made now belongs to; goes back in with its vote. */
@@ -74,9 +84,12 @@ export class ProviderBreaker {
   /** Runs `probe` if it is the one to go; false where the breaker is open or another probe is out. */
   async tryProbe(probe: Probe): Promise<boolean> {
     if (this.state === 'OPEN') return false;
+    const now = this.clock.now();
+    if (this.circuit && now >= this.probeUntil) this.discardCircuit();
     const circuit = (this.circuit ??= this.halfOpen());
     if (!circuit.pendingClose) return false;
-    const epoch = this.epoch;
+    this.probeUntil = now + Math.max(LEAST_PROBE_MS, this.settings.recoveryTimeMs);
+    const epoch = ++this.epoch;
     let vote: Vote = 'none';
     try {
       vote = await circuit.fire(probe);
@@ -93,12 +106,11 @@ export class ProviderBreaker {
 
   /** Closes the breaker and forgets what was counted. */
   reset(): void {
-    const wasClosed = this.isClosed;
     this.epoch++;
     this.failures = 0;
     this.openUntil = 0;
     this.discardCircuit();
-    if (!wasClosed) this.onChange('CLOSED');
+    this.tell('CLOSED');
   }
 
   private trip(): void {
@@ -106,11 +118,11 @@ export class ProviderBreaker {
     this.failures = 0;
     this.openUntil = this.clock.now() + this.settings.recoveryTimeMs;
     this.discardCircuit();
-    this.onChange('OPEN');
+    this.tell('OPEN');
   }
 
   private halfOpen(): ProbeCircuit {
-    this.onChange('HALF_OPEN');
+    this.tell('HALF_OPEN');
     const options: CircuitBreaker.Options<[Probe]> & { state: object } = {
       timeout: false,
       rollingPercentilesEnabled: false,
@@ -123,6 +135,12 @@ export class ProviderBreaker {
       if (vote === 'failure') throw new ProbeFailed();
       return vote;
     }, options);
+  }
+
+  private tell(state: BreakerState): void {
+    if (state === this.told) return;
+    this.told = state;
+    this.onChange(state);
   }
 
   private discardCircuit(): void {

@@ -42,9 +42,13 @@ export class ProviderState {
     this.errorRate += 0.1 * (1 - this.errorRate);
   }
 
-  /** Failed a short while ago and not answered since, or cut off by its breaker. */
+  /**
+   * Failed a short while ago and not answered since, or cut off by its breaker. A half-open breaker waits for a
+   * call: whoever asks before he calls must not be told to stay away then.
+   */
   isInRecovery(now: number, recoveryWindowMs: number): boolean {
-    return !this.breaker.isClosed || (this.lastFailureAt > 0 && now < this.lastFailureAt + recoveryWindowMs);
+    const isRecent = this.lastFailureAt > 0 && now < this.lastFailureAt + recoveryWindowMs;
+    return isRecent || this.breaker.state === 'OPEN';
   }
 }
 

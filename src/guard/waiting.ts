@@ -1,12 +1,13 @@
 import type { Blocked } from '../keys/lineup.ts';
 import type { Place, WaitEnd } from '../keys/wait-line.ts';
 import type { Call } from './call.ts';
+import { QueueFullError } from './errors.ts';
 import type { Runtime } from './runtime.ts';
 
 /**
  * Waits for the call's turn in a line, counted as waiting with its provider.
  *
- * @throws AbortedError, DeadlineError, ClosedError
+ * @throws AbortedError, DeadlineError, ClosedError, QueueFullError
  */
 export async function waitInLine(runtime: Runtime, call: Call, place: Place, blocked: Blocked): Promise<WaitEnd> {
   return counted(runtime, call, () =>
@@ -17,15 +18,39 @@ export async function waitInLine(runtime: Runtime, call: Call, place: Place, blo
   );
 }
 
-/** Counts the call as waiting for as long as `wait` takes. */
-export async function counted<T>({ events }: Runtime, call: Call, wait: () => Promise<T>): Promise<T> {
-  const { lane, name } = call.provider;
-  lane.waiting++;
-  if (events.heard('queue')) events.emit('queue', { provider: name, what: 'waiting', size: lane.waiting });
+/**
+ * Counts the call as waiting for as long as `wait` takes. A call that waits for the first time, and has spent
+ * nothing yet, is turned away where too many wait already; one that is further on may finish what it began.
+ *
+ * @throws QueueFullError
+ */
+export async function counted<T>(runtime: Runtime, call: Call, wait: () => Promise<T>): Promise<T> {
+  const { lane } = call.provider;
+  if (!call.hasWaited && call.attempts === 0) assertRoom(runtime, call);
+  call.hasWaited = true;
+  const weight = call.options.skipQueue ? 0 : 1;
+  lane.waiting += weight;
+  tell(runtime, call, 'waiting');
+  let went = false;
   try {
-    return await wait();
+    const result = await wait();
+    went = true;
+    return result;
   } finally {
-    lane.waiting--;
-    if (events.heard('queue')) events.emit('queue', { provider: name, what: 'started', size: lane.waiting });
+    lane.waiting -= weight;
+    tell(runtime, call, went ? 'started' : 'left');
   }
+}
+
+/** @throws QueueFullError where the call may not wait, because too many others do */
+export function assertRoom(runtime: Runtime, call: Call): void {
+  const { waiting } = call.provider.lane;
+  const { enabled, maxQueueSize } = runtime.config.queue;
+  if (!enabled || call.options.skipQueue || waiting < maxQueueSize) return;
+  tell(runtime, call, 'full');
+  throw new QueueFullError(waiting, { provider: call.provider.name });
+}
+
+function tell({ events }: Runtime, { provider }: Call, what: 'waiting' | 'started' | 'left' | 'full'): void {
+  if (events.heard('queue')) events.emit('queue', { provider: provider.name, what, size: provider.lane.waiting });
 }

@@ -28,7 +28,11 @@ async function probe(call: Call, next: Handler): Promise<unknown> {
     }
     return voteOf(call);
   });
-  if (!went || !outcome) throw new CircuitOpenError({ provider: name, retryAfterMs: breaker.retryAfterMs });
+  if (!went || !outcome) {
+    // Nobody knows when the probe that is out will be answered.
+    const retryAfterMs = breaker.retryAfterMs || undefined;
+    throw new CircuitOpenError({ provider: name, retryAfterMs });
+  }
   if ('error' in outcome) throw outcome.error;
   return outcome.value;
 }

@@ -47,8 +47,10 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     enter(call, next) {
       const { pool } = call;
       if (!pool) return next(call);
-      // Who waits already comes first.
-      if (pool.line.size > 0 && !call.place) return blocked(call, call.now, true);
+      // Who waits already comes first, unless the call is half way through its keys.
+      if (pool.line.size > 0 && !call.place && call.attempts === 0 && canWait(call, pool)) {
+        return blocked(call, call.now, true);
+      }
       const lease = leaseFor(call, pool);
       if (lease) return proceed(call, next, lease);
       // A key outside the pool is better than waiting for one inside.
@@ -83,6 +85,10 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       lease.release(now);
     },
   };
+}
+
+function canWait({ deadlineAt }: Call, { settings }: Pool): boolean {
+  return deadlineAt !== Infinity || settings.maxWaitMs > 0;
 }
 
 function leaseFor(call: Call, pool: Pool): Lease | undefined {

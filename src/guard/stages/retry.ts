@@ -26,16 +26,12 @@ export function retryStage(runtime: Runtime): Stage {
   };
 
   const mayRetry = (call: Call, fault: Fault): boolean => {
-    const { status } = fault;
+    const { action, scope, status } = fault;
+    if (!call.provider.breaker.isClosed) return false;
     if (status !== undefined && !runtime.config.retry.retryableStatusCodes.includes(status)) return false;
-    const isKeyless = call.lease === undefined;
-    if (fault.action === 'retry') return true;
-    if (fault.scope.startsWith('provider')) {
-      if (call.options.idempotent === false && !call.unsent) return false;
-      return call.provider.breaker.isClosed;
-    }
+    if (action === 'retry' || scope.startsWith('provider')) return call.options.idempotent !== false || call.unsent;
     // Without a pool there is no other key to go to: only waiting helps, and only against a limit.
-    return isKeyless && status === 429;
+    return call.lease === undefined && status === 429;
   };
 
   /** Waits until a key may be ready. False where none will be in time. */
