@@ -80,7 +80,8 @@ export interface GuardEvents {
 }
 
 export type GuardEventName = keyof GuardEvents;
-export type Listener<Name extends GuardEventName> = (event: GuardEvents[Name]) => void;
+/** What it returns is ignored, but where it is a promise that is rejected. */
+export type Listener<Name extends GuardEventName> = (event: GuardEvents[Name]) => unknown;
 
 type Listeners = { [Name in GuardEventName]?: Set<Listener<Name>> };
 
@@ -109,12 +110,12 @@ export class Events {
     return set !== undefined && set.size > 0;
   }
 
-  /** A listener that throws is reported, and changes nothing for the call or the other listeners. */
+  /** A listener that throws, or rejects, is reported, and changes nothing for the call or the other listeners. */
   emit<Name extends GuardEventName>(name: Name, event: GuardEvents[Name]): void {
     const listeners: { [N in Name]?: Set<Listener<N>> } = this.listeners;
     for (const listener of listeners[name] ?? []) {
       try {
-        const result: unknown = listener(event);
+        const result = listener(event);
         // An async listener rejects instead of throwing.
         if (result instanceof Promise) result.catch(this.onListenerError);
       } catch (error) {

@@ -1,4 +1,5 @@
 import { systemClock, type Clock, type Random } from '../clock.ts';
+import { profileFor } from '../faults/profiles.ts';
 import { Directory } from '../keys/directory.ts';
 import { Call } from './call.ts';
 import { maskedConfig } from './config/masked.ts';
@@ -6,7 +7,7 @@ import { mergeConfig } from './config/merge.ts';
 import { parseConfig } from './config/parse.ts';
 import type { ExecutionGuardConfig, ResolvedConfig } from './config/types.ts';
 import { Deduplicator } from './deduplication/deduplicator.ts';
-import { ClosedError, formatWindow, GuardError } from './errors.ts';
+import { ClosedError, ConfigError, formatWindow, GuardError } from './errors.ts';
 import { Events, type GuardEventName, type Listener } from './events.ts';
 import { explainPool, type ExplainOptions, type Explanation } from './explain.ts';
 import { Interruptions } from './interruption.ts';
@@ -65,6 +66,7 @@ export class ExecutionGuard {
   /** @throws ConfigError, naming every option that is wrong */
   constructor(config: ExecutionGuardConfig = {}, environment: GuardEnvironment = {}) {
     const resolved = parseConfig(config);
+    assertProfiles(resolved);
     const clock = environment.clock ?? systemClock;
     const random = environment.random ?? Math.random;
     const env = environment.env ?? process.env;
@@ -125,7 +127,7 @@ export class ExecutionGuard {
       checkOptions(fn, options);
       if (this.#closed) throw new ClosedError();
       const { providerName } = options;
-      const name = (typeof providerName === 'function' ? providerName() : providerName) ?? '';
+      const name = (typeof providerName === 'function' ? named(providerName) : providerName) ?? '';
       const pool = name === '' ? undefined : this.#directory.resolve(name);
       call = new Call(fn, options, this.#providers.of(name), pool, this.#pipeline, this.#runtime.clock.now());
     } catch (error) {
@@ -148,10 +150,12 @@ export class ExecutionGuard {
    * Changes what is named and keeps the rest; `keyManagement.providers` replaces the whole map. Takes effect
    * at once: calls under way finish, waiting calls keep their place, keys keep what was learned of them.
    *
-   * @throws ConfigError; nothing has changed then
+   * @throws ConfigError, ClosedError; nothing has changed then
    */
   updateConfig(update: ExecutionGuardConfig | undefined): void {
+    if (this.#closed) throw new ClosedError();
     const config = mergeConfig(this.#runtime.config, update);
+    assertProfiles(config);
     this.#runtime.config = config;
     this.#runtime.deduplicator.configure(config.deduplication);
     this.#runtime.limits.configure(rulesOf(config), config.rateLimiting.maxSessions);
@@ -183,7 +187,7 @@ export class ExecutionGuard {
     else for (const { breaker } of this.#providers.all()) breaker.reset();
   }
 
-  /** True while the provider has failed lately and not answered since, or its breaker is not closed. */
+  /** True while the provider has failed lately and not answered since, or its breaker is open. */
   isProviderInRecovery(provider: string): boolean {
     const { clock, config } = this.#runtime;
     if (!config.fallback.enabled) return false;
@@ -201,11 +205,13 @@ export class ExecutionGuard {
 
   /** As {@link canMakeRequest}, with the rule that refuses and when to come back. */
   checkRateLimit(req?: unknown): RateLimitCheck {
-    const { clock, config, limits } = this.#runtime;
+    const { clock, limits } = this.#runtime;
     const now = clock.now();
-    const exceeded = config.rateLimiting.enabled ? limits.exceeded(sessionOf({ req }), now) : undefined;
+    const exceeded = limits.exceeded(sessionOf({ req }), now);
     if (!exceeded) return { limited: false, reason: undefined, retryAfterMs: 0 };
-    return { limited: true, reason: `${exceeded.rule.requests} requests per ${formatWindow(exceeded.rule.windowMs)}`, retryAfterMs: exceeded.retryAt - now };
+    const { requests, windowMs } = exceeded.rule;
+    const reason = `${requests} requests per ${formatWindow(windowMs)}`;
+    return { limited: true, reason, retryAfterMs: exceeded.retryAt - now };
   }
 
   /** Which key a call would take now, and why each other one would not. Takes nothing. */
@@ -246,7 +252,7 @@ export class ExecutionGuard {
     if (call.attempts > 0) {
       const provider = this.#bookedOn(call);
       const fault = call.failure?.fault;
-      if (call.end === 'answered') provider.succeeded(call.endedAt - call.startedAt);
+      if (call.end === 'answered') provider.succeeded(call.endedAt - call.now);
       else if (fault && fault.scope !== 'request') provider.failed(call.endedAt);
       else provider.totalRequests++;
     }
@@ -273,7 +279,7 @@ export class ExecutionGuard {
     const { providerName } = call.options;
     if (typeof providerName !== 'function') return call.provider;
     try {
-      const name = providerName();
+      const name = named(providerName);
       return name === undefined ? call.provider : this.#providers.of(name);
     } catch {
       return call.provider;
@@ -282,9 +288,10 @@ export class ExecutionGuard {
 
   #link(): Pipeline {
     const runtime = this.#runtime;
-    const { enabled, deduplication, rateLimiting, circuitBreaker, queue } = runtime.config;
-    if (!enabled) return new Pipeline([retryStage(runtime), keyLeaseStage(runtime)], attemptHandler(runtime));
-    const hasRules = rateLimiting.enabled && rulesOf(runtime.config).length > 0;
+    const { enabled, deduplication, circuitBreaker, queue } = runtime.config;
+    // It hands back how the only attempt ended.
+    if (!enabled) return new Pipeline([retryStage(runtime)], attemptHandler(runtime));
+    const hasRules = rulesOf(runtime.config).length > 0;
     return new Pipeline(
       [
         deduplication.enabled ? deduplicationStage(runtime) : undefined,
@@ -302,11 +309,32 @@ export class ExecutionGuard {
 
 const RULE_NAMES = ['burst', 'perMinute', 'perHour', 'perDay'] as const;
 
-function rulesOf({ rateLimiting }: ResolvedConfig): Rules {
+function rulesOf({ enabled, rateLimiting }: ResolvedConfig): Rules {
+  if (!enabled || !rateLimiting.enabled) return [];
   return RULE_NAMES.flatMap(name => {
     const rule = rateLimiting.rules[name];
     return rule ? [{ name, ...rule }] : [];
   });
+}
+
+/** A router may not know yet, and say so by anything. */
+function named(providerName: () => unknown): string | undefined {
+  const name = providerName();
+  return typeof name === 'string' ? name : undefined;
+}
+
+/** @throws ConfigError */
+function assertProfiles({ keyManagement }: ResolvedConfig): void {
+  const issues = Object.entries(keyManagement.providers).flatMap(([pattern, { profile }]) => {
+    try {
+      profileFor(pattern, profile);
+      return [];
+    } catch (error) {
+      const path = `keyManagement.providers[${JSON.stringify(pattern)}].profile`;
+      return [{ path, message: error instanceof Error ? error.message : String(error) }];
+    }
+  });
+  if (issues.length > 0) throw new ConfigError(issues);
 }
 
 function nameOf(error: unknown): string {

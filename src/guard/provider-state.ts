@@ -76,7 +76,7 @@ export class ProviderTable {
     for (const state of this.table.values()) {
       state.lane.configure(laneSettings(config));
       state.breaker.settings = config.circuitBreaker;
-      if (!config.circuitBreaker.enabled) state.breaker.reset();
+      if (!config.enabled || !config.circuitBreaker.enabled) state.breaker.reset();
     }
   }
 
@@ -119,6 +119,6 @@ export class ProviderTable {
   }
 }
 
-function laneSettings({ queue }: ResolvedConfig): Lane['settings'] {
-  return queue.enabled ? queue : { concurrency: Infinity, minDelayMs: 0, stallMs: Infinity };
+function laneSettings({ enabled, queue }: ResolvedConfig): Lane['settings'] {
+  return enabled && queue.enabled ? queue : { concurrency: Infinity, minDelayMs: 0, stallMs: Infinity };
 }

@@ -85,8 +85,14 @@ export class SessionLimits {
     if (!session) return;
     const now = this.clock.now();
     for (const window of session.windows) window.adjust(at, -1, now);
-    this.totalTracked--;
+    // The records may have been cleared meanwhile.
+    if (this.totalTracked > 0) this.totalTracked--;
     session.line?.announce();
+  }
+
+  /** True where calls of this session wait for room. */
+  isAwaited(id: string): boolean {
+    return (this.sessionOf(id).line?.size ?? 0) > 0;
   }
 
   /** Where calls of this session wait for room. */

@@ -6,13 +6,17 @@ import type { Runtime } from '../runtime.ts';
 
 /** Joins an equal call in flight, or answers from the result cache. */
 export function deduplicationStage(runtime: Runtime): Stage {
-  const { deduplicator, interruptions } = runtime;
+  const { clock, deduplicator, interruptions } = runtime;
 
   return {
     enter(call: Call, next: Handler): Promise<unknown> {
       const key = keyOf(call, runtime);
       if (key === undefined) return next(call);
-      const joined = deduplicator.join(key, call.options.signal, () => next(call));
+      // A call that has followed another one in vain begins later than it came.
+      const joined = deduplicator.join(key, call.options.signal, () => {
+        call.now = clock.now();
+        return next(call);
+      });
       if (joined === undefined) {
         call.deduplicationKey = key;
         call.flight = deduplicator.takeOff(key);

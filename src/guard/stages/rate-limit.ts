@@ -1,6 +1,7 @@
 import type { Call } from '../call.ts';
 import { RateLimitError } from '../errors.ts';
 import type { Handler, Stage } from '../pipeline.ts';
+import type { Place } from '../../keys/wait-line.ts';
 import { sessionOf } from '../request.ts';
 import type { Runtime } from '../runtime.ts';
 import type { Exceeded } from '../session-limits.ts';
@@ -23,15 +24,23 @@ export function rateLimitStage(runtime: Runtime): Stage {
   const refusal = (call: Call, session: string, { rule, retryAt }: Exceeded): RateLimitError =>
     new RateLimitError(rule, { provider: call.provider.name, retryAfterMs: retryAt - clock.now(), session });
 
+  const waitForTurn = async (call: Call, place: Place, at: number): Promise<void> => {
+    await waitInLine(runtime, call, place, { at, pending: false });
+    call.now = clock.now();
+  };
+
   const waitAndPass = async (call: Call, next: Handler, session: string): Promise<unknown> => {
     const limitAt =
       call.deadlineAt === Infinity ? call.startedAt + runtime.config.rateLimiting.maxWaitMs : call.deadlineAt;
-    const place = limits.lineOf(session).join(call.priority, limitAt);
+    const line = limits.lineOf(session);
+    const isFirst = line.size === 0;
+    const place = line.join(call.priority, limitAt);
     try {
+      // Who waits already comes first.
+      if (!isFirst) await waitForTurn(call, place, call.now);
       for (let exceeded = pass(call, session); exceeded; exceeded = pass(call, session)) {
         if (exceeded.retryAt > limitAt) throw refusal(call, session, exceeded);
-        await waitInLine(runtime, call, place, { at: exceeded.retryAt, pending: false });
-        call.now = clock.now();
+        await waitForTurn(call, place, exceeded.retryAt);
       }
     } finally {
       place.leave();
@@ -42,10 +51,11 @@ export function rateLimitStage(runtime: Runtime): Stage {
   return {
     enter(call, next) {
       const session = sessionOf(call.options);
+      const mayWait = runtime.config.rateLimiting.onLimit === 'wait';
+      if (mayWait && limits.isAwaited(session)) return waitAndPass(call, next, session);
       const exceeded = pass(call, session);
       if (!exceeded) return next(call);
-      if (runtime.config.rateLimiting.onLimit === 'reject') return Promise.reject(refusal(call, session, exceeded));
-      return waitAndPass(call, next, session);
+      return mayWait ? waitAndPass(call, next, session) : Promise.reject(refusal(call, session, exceeded));
     },
 
     callEnded({ attempts, session, countedAt }) {
