@@ -1,0 +1,24 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { build } from 'tsup';
+import options from '../tsup.config.ts';
+
+export type Subject = typeof import('./internals.ts');
+
+/**
+ * The source as it is now, built the way the package is. A loader that compiles on the fly marks every function with
+ * its name at run time, which a hot path feels; a `dist` may be older than the source.
+ */
+export async function loadSubject(): Promise<Subject> {
+  const outDir = mkdtempSync(path.join(tmpdir(), 'execution-guard-bench-'));
+  const entry = { internals: path.join(import.meta.dirname, 'internals.ts') };
+  try {
+    await build({ ...options, config: false, entry, outDir, format: ['esm'], dts: false, clean: false, silent: true });
+    // An import by a computed name has no type of its own.
+    return (await import(pathToFileURL(path.join(outDir, 'internals.js')).href)) as Subject;
+  } finally {
+    rmSync(outDir, { recursive: true });
+  }
+}
