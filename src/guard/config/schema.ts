@@ -407,7 +407,7 @@ function buildSchema() {
   const shared = sharedSchemas();
   const { flag, fromZero } = shared;
   return section('ExecutionGuardConfig', {
-    enabled: option('False steps aside: keys are handed out and failed over, but nothing is joined, limited, queued or retried.', flag.default(true)),
+    enabled: option('False passes every call straight through: no stage, no key.', flag.default(true)),
     deduplication: option('Equal calls share one answer.', deduplication(shared).prefault({})),
     rateLimiting: option('Limits on incoming calls, per session.', rateLimiting(shared).prefault({})),
     circuitBreaker: option('Leaves a failing provider alone for a while.', circuitBreaker(shared).prefault({})),

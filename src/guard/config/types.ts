@@ -7,7 +7,7 @@ import type { KeyValidator } from './validator.ts';
 /** What a guard is configured with. Every part is optional. */
 export interface ExecutionGuardConfig {
   /**
-   * False steps aside: keys are handed out and failed over, but nothing is joined, limited, queued or retried.
+   * False passes every call straight through: no stage, no key.
    * @default true
    */
   enabled?: boolean | undefined;
