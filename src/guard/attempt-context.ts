@@ -1,7 +1,10 @@
 import type { Clock } from '../clock.ts';
 import type { Lease } from '../keys/lease.ts';
+import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
+import type { Interruptions } from './interruption.ts';
 import type { CallContext, Usage } from './options.ts';
+import { whenStreamEnds } from './stream.ts';
 
 /** The callback's context. What most callbacks do not ask for is made when it is asked for. */
 export class AttemptContext implements CallContext {
@@ -11,11 +14,16 @@ export class AttemptContext implements CallContext {
   readonly model: string | undefined;
   readonly attempt: number;
   readonly #lease: Lease | undefined;
+  readonly #callerSignal: AbortSignal | undefined;
   readonly #clock: Clock;
+  readonly #interruptions: Interruptions;
   #controller: AbortController | undefined;
   #aborted: { readonly reason: unknown } | undefined;
+  #forgetCaller: (() => void) | undefined;
+  #forgetGuard: (() => void) | undefined;
+  #hasEnded = false;
 
-  constructor(call: Call, clock: Clock) {
+  constructor(call: Call, clock: Clock, interruptions: Interruptions) {
     const { lease } = call;
     this.apiKey = lease ? lease.key.reveal() : call.environmentKey;
     this.keyId = lease?.key.id;
@@ -23,13 +31,16 @@ export class AttemptContext implements CallContext {
     this.model = call.model;
     this.attempt = call.attempts;
     this.#lease = lease;
+    this.#callerSignal = call.options.signal;
     this.#clock = clock;
+    this.#interruptions = interruptions;
   }
 
   get signal(): AbortSignal {
     if (!this.#controller) {
       this.#controller = new AbortController();
       if (this.#aborted) this.#controller.abort(this.#aborted.reason);
+      else this.#connect();
     }
     return this.#controller.signal;
   }
@@ -39,7 +50,23 @@ export class AttemptContext implements CallContext {
   }
 
   abort(reason: unknown): void {
+    if (this.#aborted) return;
     this.#aborted = { reason };
     this.#controller?.abort(reason);
+  }
+
+  /** The attempt is over. What it was answered with may be a stream, which its caller can still abort. */
+  ended(value: unknown): void {
+    this.#hasEnded = true;
+    this.#forgetGuard?.();
+    const forgetCaller = this.#forgetCaller;
+    if (forgetCaller && !whenStreamEnds(value, forgetCaller)) forgetCaller();
+  }
+
+  #connect(): void {
+    const signal = this.#callerSignal;
+    if (signal) this.#forgetCaller = onAbort(signal, () => this.abort(signal.reason));
+    // A generator may ask only while it is read; its attempt, which the guard could end, is over then.
+    if (!this.#hasEnded) this.#forgetGuard = this.#interruptions.onClose(why => this.abort(why));
   }
 }

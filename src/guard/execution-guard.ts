@@ -225,7 +225,11 @@ export class ExecutionGuard {
     return this.#runtime.events.on(name, listener);
   }
 
-  /** Ends every timer and every wait the guard has started; waiting and later calls are rejected. */
+  /**
+   * Ends every timer and every wait the guard has started. Waiting and later calls are rejected, and so are those
+   * under way that have a signal or a time limit; the signal of every callback is aborted. A callback that
+   * neither asks for its signal nor is bounded finishes, without another attempt.
+   */
   close(): void {
     if (this.#closed) return;
     this.#closed = true;
@@ -253,7 +257,7 @@ export class ExecutionGuard {
       const provider = this.#bookedOn(call);
       const fault = call.failure?.fault;
       if (call.end === 'answered') provider.succeeded(call.endedAt - call.now);
-      else if (fault && fault.scope !== 'request') provider.failed(call.endedAt);
+      else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
       else provider.totalRequests++;
     }
     if (this.#runtime.events.heard('call')) this.#announce(call, ending);

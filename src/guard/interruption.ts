@@ -25,6 +25,7 @@ interface Wait {
 export class Interruptions {
   private readonly clock: Clock;
   private readonly waits = new Set<Wait>();
+  private readonly listeners = new Set<(why: GuardError) => void>();
   private closed = false;
 
   constructor(clock: Clock) {
@@ -81,6 +82,15 @@ export class Interruptions {
   close(): void {
     this.closed = true;
     for (const { interrupt } of [...this.waits]) interrupt(new ClosedError());
+    for (const listener of [...this.listeners]) listener(new ClosedError());
+  }
+
+  /** Hears of the guard's end. Returns the way to stop. */
+  onClose(listener: (why: GuardError) => void): () => void {
+    this.listeners.add(listener);
+    return () => {
+      this.listeners.delete(listener);
+    };
   }
 
   private watch(wait: Wait, { options, provider, trail, deadlineAt }: Call): void {

@@ -75,14 +75,18 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
   if (providerName !== undefined && typeof providerName !== 'string' && typeof providerName !== 'function') {
     throw refused('options.providerName', 'a string or a function', providerName);
   }
-  if (signal !== undefined && !(signal instanceof AbortSignal)) {
-    throw refused('options.signal', 'an AbortSignal', signal);
-  }
+  if (signal !== undefined && !isSignal(signal)) throw refused('options.signal', 'an AbortSignal', signal);
   const { tokens, priority, deadlineMs, attemptTimeoutMs } = options;
   if (tokens !== undefined) checkNumber('options.tokens', tokens, 0);
   if (priority !== undefined) checkNumber('options.priority', priority, -Infinity);
   if (deadlineMs !== undefined) checkNumber('options.deadlineMs', deadlineMs, 0);
   if (attemptTimeoutMs !== undefined) checkNumber('options.attemptTimeoutMs', attemptTimeoutMs, 1);
+}
+
+/** By what it can do: polyfills and other realms have an AbortSignal of their own. */
+function isSignal(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  return typeof Reflect.get(value, 'aborted') === 'boolean' && typeof Reflect.get(value, 'addEventListener') === 'function';
 }
 
 function checkNumber(path: string, value: number, least: number): void {

@@ -5,7 +5,7 @@ import type { ExecuteOptions, GuardedFunction } from './options.ts';
  * The shared guard. Importing it costs nothing: the guard is made when something of it is first used.
  * Configure it with `executionGuard.updateConfig({ ... })`.
  */
-export const executionGuard: ExecutionGuard = new Proxy(ExecutionGuard.prototype, {
+export const executionGuard: ExecutionGuard = new Proxy(Object.create(ExecutionGuard.prototype) as ExecutionGuard, {
   get(_target, property) {
     const guard = ExecutionGuard.getInstance();
     const member: unknown = Reflect.get(guard, property, guard);

@@ -1,7 +1,8 @@
 import { finished, type Readable } from 'node:stream';
 import { isResponse } from '../faults/response-text.ts';
+import { onAbort } from './abort.ts';
 
-type PipeOptions = Parameters<ReadableStream['pipeTo']>[1];
+type AnyIterator = AsyncIterator<unknown, unknown, unknown>;
 
 /**
  * Calls `onEnd` once when a streamed value ends, fails or is cancelled; the value itself stays what it is.
@@ -15,90 +16,59 @@ export function whenStreamEnds(value: unknown, onEnd: () => void): boolean {
     ended = true;
     onEnd();
   };
-  if (isResponse(value)) {
-    if (!(value.body instanceof ReadableStream) || value.bodyUsed) return false;
-    return watchWebStream(value.body, end);
-  }
-  if (value instanceof ReadableStream) return watchWebStream(value, end);
-  if (isNodeReadable(value)) {
-    finished(value, end);
-    return true;
-  }
-  return Symbol.asyncIterator in value && watchIterable(value, end);
+  if (isResponse(value)) return watchBody(value.body, end);
+  return watchBody(value, end) || (Symbol.asyncIterator in value && watchIterable(value, end));
 }
 
-function isNodeReadable(value: object): value is Readable {
+/** Node sees the end of a web stream from within, whoever reads it: a reader, a tee, `Response.json()`. */
+function watchBody(body: object | null, end: () => void): boolean {
+  // Applied, because the types of Node 20 know it of Node's own streams only.
+  if (body instanceof ReadableStream) Reflect.apply(finished, undefined, [body, end]);
+  else if (isNodeReadable(body)) finished(body, { writable: false }, end);
+  else return false;
+  return true;
+}
+
+function isNodeReadable(value: unknown): value is Readable {
+  if (typeof value !== 'object' || value === null) return false;
   return 'pipe' in value && typeof value.pipe === 'function' && 'on' in value && typeof value.on === 'function';
 }
 
 /**
- * Watches every way in which a stream is consumed. `Response.text()` and its like take a reader or a tee
- * of the same stream object, so they are seen too.
+ * Watches an async generator, or an SDK's stream. The streams of the OpenAI SDK and its relatives begin every
+ * way of reading them, `tee()` too, by calling a method `iterator`; they end with their controller.
  */
-function watchWebStream(stream: ReadableStream, end: () => void): boolean {
-  if (stream.locked) return false;
-  const getReader = stream.getReader.bind(stream);
-  const tee = stream.tee.bind(stream);
-  const pipeTo = stream.pipeTo.bind(stream);
-  const cancel = stream.cancel.bind(stream);
-  const values = stream.values.bind(stream);
-  const iterate = (options?: { preventCancel?: boolean }): AsyncIterableIterator<unknown> =>
-    watchedIterator(values(options), end);
-  return override(stream, {
-    getReader: (options?: { mode: 'byob' }) => {
-      const reader = options === undefined ? getReader() : getReader(options);
-      reader.closed.then(end, end);
-      return reader;
-    },
-    // One branch at its end means that all has arrived, whatever the other one still holds.
-    tee: () => {
-      const branches = tee();
-      for (const branch of branches) watchWebStream(branch, end);
-      return branches;
-    },
-    pipeTo: (destination: WritableStream, options?: PipeOptions) => pipeTo(destination, options).finally(end),
-    pipeThrough: (
-      { readable, writable }: { readable: ReadableStream; writable: WritableStream },
-      options?: PipeOptions,
-    ) => {
-      pipeTo(writable, options)
-        .finally(end)
-        .catch(() => {
-          // The readable side reports it.
-        });
-      return readable;
-    },
-    cancel: (reason?: unknown) => cancel(reason).finally(end),
-    values: iterate,
-    [Symbol.asyncIterator]: iterate,
-  });
-}
-
-/** An SDK's stream: its iterator is watched, and the object itself where it is its own iterator. */
 function watchIterable(value: object, end: () => void): boolean {
-  const iterable = value as AsyncIterable<unknown> & Partial<AsyncIterator<unknown>>;
-  if (typeof iterable.next === 'function') {
-    const watched = watchedIterator(bindIterator(iterable as AsyncIterator<unknown>), end);
-    return override(value, {
-      next: watched.next.bind(watched),
-      ...(watched.return && { return: watched.return.bind(watched) }),
-      ...(watched.throw && { throw: watched.throw.bind(watched) }),
-    });
-  }
-  const iterate = iterable[Symbol.asyncIterator].bind(iterable);
-  return override(value, { [Symbol.asyncIterator]: () => watchedIterator(iterate(), end) });
+  const iterable = value as AsyncIterable<unknown> & Partial<AnyIterator> & SdkStream;
+  if (typeof iterable.next === 'function') return override(value, watched(iterable as AnyIterator, end));
+  const method = typeof iterable.iterator === 'function' ? 'iterator' : Symbol.asyncIterator;
+  const iterate = iterable[method]?.bind(iterable);
+  if (!iterate || !override(value, { [method]: () => iterating(iterate(), end) })) return false;
+  const signal = iterable.controller?.signal;
+  if (signal instanceof AbortSignal) onAbort(signal, end);
+  return true;
 }
 
-function bindIterator(iterator: AsyncIterator<unknown>): AsyncIterator<unknown> {
+interface SdkStream {
+  iterator?: () => AnyIterator;
+  controller?: { readonly signal?: unknown };
+}
+
+function iterating(iterator: AnyIterator, end: () => void): AsyncIterableIterator<unknown> {
   return {
-    next: iterator.next.bind(iterator),
-    ...(iterator.return && { return: iterator.return.bind(iterator) }),
-    ...(iterator.throw && { throw: iterator.throw.bind(iterator) }),
+    ...watched(iterator, end),
+    [Symbol.asyncIterator]() {
+      return this;
+    },
   };
 }
 
-function watchedIterator(iterator: AsyncIterator<unknown>, end: () => void): AsyncIterableIterator<unknown> {
-  const watch = async (step: Promise<IteratorResult<unknown>>): Promise<IteratorResult<unknown>> => {
+/** The iterator's methods; the end of each is looked at on its way to whoever reads. */
+function watched(iterator: AnyIterator, end: () => void): Required<AnyIterator> {
+  const next = iterator.next.bind(iterator);
+  const close = iterator.return?.bind(iterator);
+  const fail = iterator.throw?.bind(iterator);
+  const watch = async (step: Promise<IteratorResult<unknown, unknown>>): Promise<IteratorResult<unknown, unknown>> => {
     try {
       const result = await step;
       if (result.done) end();
@@ -109,26 +79,22 @@ function watchedIterator(iterator: AsyncIterator<unknown>, end: () => void): Asy
     }
   };
   return {
-    next: () => watch(iterator.next()),
+    next: (...value) => watch(next(...value)),
     return: value => {
       end();
-      return iterator.return ? iterator.return(value) : Promise.resolve({ done: true, value: undefined });
+      return close ? close(value) : Promise.resolve({ done: true, value });
     },
     throw: error => {
       end();
-      return iterator.throw ? iterator.throw(error) : Promise.reject(error);
-    },
-    [Symbol.asyncIterator]() {
-      return this;
+      return fail ? fail(error) : Promise.reject(error);
     },
   };
 }
 
 /** Own properties over the prototype's methods; false where the object is sealed against them. */
-function override(target: object, methods: Record<PropertyKey, unknown>): boolean {
-  for (const key of Reflect.ownKeys(methods)) {
-    const done = Reflect.defineProperty(target, key, { value: methods[key as string], configurable: true, writable: true });
-    if (!done) return false;
-  }
-  return true;
+function override(target: object, methods: object): boolean {
+  return Reflect.ownKeys(methods).every(key => {
+    const value: unknown = Reflect.get(methods, key);
+    return Reflect.defineProperty(target, key, { value, configurable: true, writable: true });
+  });
 }

@@ -103,16 +103,18 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.end = 'interrupted';
     if (call.failure) discard(call.failure.outcome);
     const startedAt = call.now;
-    const context = new AttemptContext(call, clock);
+    const context = new AttemptContext(call, clock, interruptions);
     let value: unknown;
     try {
       value = await (isBounded(call) ? bounded(call, context) : call.fn(context));
     } catch (error) {
       call.endedAt = clock.now();
+      context.ended(undefined);
       if (call.interruption !== undefined && error === call.interruption) throw error;
       return failed(call, startedAt, { error });
     }
     call.endedAt = clock.now();
+    context.ended(value);
     if (isFailureValue(value)) return failed(call, startedAt, { value });
     call.end = 'answered';
     call.failure = undefined;
