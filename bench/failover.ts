@@ -3,9 +3,9 @@ import type { Section } from './section.ts';
 import type { Subject } from './subject.ts';
 
 /** Each failed attempt uses a key up; there must be enough for all rounds. */
-const BAD_KEYS = 100_000;
+const BAD_KEYS = 50_000;
 const GOOD_KEYS = 10;
-const ROUNDS = { rounds: 9, roundMs: 10 };
+const ROUNDS = { rounds: 11, roundMs: 20 };
 
 /** As an SDK throws it: status, headers, parsed body. */
 class ApiError extends Error {

@@ -81,10 +81,13 @@ async function pendingCalls(subject: Subject): Promise<Row[]> {
   const slots = guardOf(subject, 10, true, 1);
   const fullCall = (guard: Guard, fn: () => Promise<void>, i: number): Promise<void> =>
     guard.execute(fn, { providerName: 'gemini', tokens: 100, deduplicationKey: `call-${i}` });
+  const inPool = await pendingCall(fn => pool.execute(fn, 'gemini'));
+  const inFull = await pendingCall((fn, i) => fullCall(full, fn, i));
+  const inLine = await pendingCall((fn, i) => fullCall(slots, fn, i));
   const rows = [
-    { label: 'per pending call, pool', value: (await pendingCall(fn => pool.execute(fn, 'gemini'))) - bare, unit: 'B' },
-    { label: 'per pending call, every stage', value: (await pendingCall((fn, i) => fullCall(full, fn, i))) - bare, unit: 'B' },
-    { label: 'per call waiting for a slot', value: (await pendingCall((fn, i) => fullCall(slots, fn, i))) - bare, unit: 'B' },
+    { label: 'per pending call, pool', value: inPool - bare, unit: 'B' },
+    { label: 'per pending call, every stage', value: inFull - bare, unit: 'B' },
+    { label: 'per call waiting for a slot', value: inLine - bare, unit: 'B' },
   ];
   for (const guard of [pool, full, slots]) guard.close();
   return rows;

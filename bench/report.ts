@@ -27,16 +27,18 @@ export interface Results {
 
 export function toText({ name, note, rows }: Section): string {
   const width = Math.max(...rows.map(({ label }) => label.length));
-  const lines = rows.map(row => `  ${row.label.padEnd(width)}  ${valueOf(row).padStart(12)}${ratioOf(row).padStart(10)}`);
+  const lines = rows.map(row =>
+    `  ${row.label.padEnd(width)}  ${valueOf(row).padStart(12)}${ratioOf(row).padStart(10)}`.trimEnd(),
+  );
   return [`${name}${note === undefined ? '' : `\n  ${note}`}`, ...lines].join('\n');
 }
 
 export function aimsToText(aims: readonly Aim[]): string {
   const width = Math.max(...aims.map(({ label }) => label.length));
-  const lines = aims.map(
-    ({ label, value, most, unit }) =>
-      `  ${value <= most ? 'met   ' : 'missed'}  ${label.padEnd(width)}  ${round(value)}${unit} of at most ${most}${unit}`,
-  );
+  const lines = aims.map(({ label, value, most, unit }) => {
+    const verdict = value <= most ? 'met   ' : 'missed';
+    return `  ${verdict}  ${label.padEnd(width)}  ${round(value)}${unit} of at most ${most}${unit}`;
+  });
   return ['aims', ...lines].join('\n');
 }
 
