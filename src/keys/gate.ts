@@ -37,7 +37,7 @@ export class Gate {
   cool(until: number, reason: string, now: number): boolean {
     if (this.state === 'disabled') return false;
     if (this.state === 'cooling' && until <= this.until) return false;
-    this.close('cooling', until, reason, now);
+    this.close('cooling', Math.max(until, this.until), reason, now);
     return true;
   }
 
@@ -50,9 +50,14 @@ export class Gate {
     this.close('suspect', Math.max(until, this.until), reason, now);
   }
 
-  private close(state: GateState, until: number, reason: string, now: number): void {
-    // Attempts that fail together while the gate is closed already are one strike, not many.
-    if (now >= this.until) this.strikes++;
+  /** The suspicion was right. It has counted as a strike already. */
+  convict(state: 'cooling' | 'disabled', until: number, reason: string, now: number): void {
+    this.close(state, Math.max(until, this.until), reason, now, false);
+  }
+
+  /** Attempts that fail together while the gate is closed already are one strike, not many. */
+  private close(state: GateState, until: number, reason: string, now: number, isStrike = now >= this.until): void {
+    if (isStrike) this.strikes++;
     this.state = state;
     this.until = until;
     this.since = now;

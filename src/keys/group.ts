@@ -1,16 +1,21 @@
-import type { PoolKey } from './key.ts';
 import { Gate } from './gate.ts';
+import type { PoolKey } from './key.ts';
+import type { Lease } from './lease.ts';
 import { ModelGates } from './model-gates.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 
-/** Keys that share one quota: one project, one organisation, one account. */
+/** Keys that share one quota: one project, one organisation, one account. Most have a single key. */
 export class QuotaGroup {
   readonly id: string;
   readonly gate = new Gate();
   readonly models = new ModelGates();
-  readonly members = new Set<PoolKey>();
   quota: Quota | undefined;
   inFlight = 0;
+  private first: PoolKey | undefined;
+  private others: Set<PoolKey> | undefined;
+  /** Leases under way, oldest first, linked through the leases themselves. */
+  private oldest: Lease | undefined;
+  private newest: Lease | undefined;
 
   constructor(id: string) {
     this.id = id;
@@ -18,5 +23,60 @@ export class QuotaGroup {
 
   configure(limits: QuotaLimits | undefined, dayReset: DayReset | undefined): void {
     this.quota = Quota.of(limits, dayReset, this.quota);
+  }
+
+  join(key: PoolKey): void {
+    if (!this.first) this.first = key;
+    else (this.others ??= new Set()).add(key);
+  }
+
+  leave(key: PoolKey): void {
+    if (this.first !== key) {
+      this.others?.delete(key);
+      return;
+    }
+    this.first = undefined;
+    for (const next of this.others ?? []) {
+      this.others?.delete(next);
+      this.first = next;
+      break;
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.first === undefined;
+  }
+
+  *members(): Generator<PoolKey> {
+    if (this.first) yield this.first;
+    if (this.others) yield* this.others;
+  }
+
+  /** When the oldest attempt under way gives its place back at the latest, epoch ms. */
+  get nextExpiry(): number {
+    return this.oldest?.expiresAt ?? Infinity;
+  }
+
+  onLease(lease: Lease): void {
+    this.inFlight++;
+    this.quota?.reserve(lease.tokens, lease.at);
+    lease.older = this.newest;
+    if (this.newest) this.newest.newer = lease;
+    else this.oldest = lease;
+    this.newest = lease;
+  }
+
+  onRelease(lease: Lease): void {
+    this.inFlight--;
+    if (lease.older) lease.older.newer = lease.newer;
+    else this.oldest = lease.newer;
+    if (lease.newer) lease.newer.older = lease.older;
+    else this.newest = lease.older;
+    lease.older = lease.newer = undefined;
+  }
+
+  /** A lease whose holder never came back gives its place back after its time. */
+  reclaimExpired(now: number): void {
+    while (this.oldest && this.oldest.expiresAt <= now) this.oldest.expire(now);
   }
 }

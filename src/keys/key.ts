@@ -1,4 +1,5 @@
 import type { KeyView } from '../strategies/strategy.ts';
+import type { FailureRun } from './failure-run.ts';
 import { compileGlob } from './glob.ts';
 import { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
@@ -27,12 +28,13 @@ export class PoolKey implements KeyView {
   readonly gate = new Gate();
   readonly models = new ModelGates();
   readonly metrics = new KeyMetrics();
-  readonly quotaGroup: QuotaGroup;
+  /** Attempts under way stay with the group they began in. */
+  quotaGroup: QuotaGroup;
   inFlight = 0;
   latencyMs = 0;
   errorRate = 0;
-  /** Provider failures in a row, and how many answers the pool had when they began. */
-  readonly failing = { streak: 0, answersBefore: 0 };
+  /** Provider failures of late; undefined while there are none. */
+  failing: FailureRun | undefined = undefined;
   /** Attempts admitted at once while the key comes back; 0 when it is fully back. */
   ramp = 0;
   /** Taken out of use by a person, with the reason; survives every success. */
@@ -44,9 +46,6 @@ export class PoolKey implements KeyView {
   readonly #secret: string;
   private accepts: ((model: string) => boolean) | undefined;
   private quota: Quota | undefined;
-  /** Leases under way, oldest first, linked through the leases themselves. */
-  private oldest: Lease | undefined;
-  private newest: Lease | undefined;
 
   constructor(settings: NormalizedKey, position: number, group: QuotaGroup) {
     this.id = settings.id;
@@ -100,10 +99,6 @@ export class PoolKey implements KeyView {
     return model === undefined || this.accepts === undefined || this.accepts(model);
   }
 
-  get filtersModels(): boolean {
-    return this.accepts !== undefined;
-  }
-
   /**
    * The earliest time the key may be leased for `demand`: `demand.now` where it may at once.
    * The gates come first: they are the cheapest to ask.
@@ -120,8 +115,8 @@ export class PoolKey implements KeyView {
     if (at > now) return at;
     const quota = this.quotaFor(dayReset);
     if (this.inFlight > 0 && this.inFlight >= this.mostInFlight(quota)) {
-      this.reclaimExpired(now);
-      if (this.inFlight >= this.mostInFlight(quota)) return this.nextExpiry;
+      group.reclaimExpired(now);
+      if (this.inFlight >= this.mostInFlight(quota)) return group.nextExpiry;
     }
     const tokens = demand.tokens > 1 ? demand.tokens : 1;
     if (quota) {
@@ -129,7 +124,10 @@ export class PoolKey implements KeyView {
     }
     const shared = group.quota;
     if (shared) {
-      if (group.inFlight >= shared.concurrency) return Infinity;
+      if (group.inFlight >= shared.concurrency) {
+        group.reclaimExpired(now);
+        if (group.inFlight >= shared.concurrency) return group.nextExpiry;
+      }
       at = Math.max(at, shared.availableAt(tokens, now));
     }
     return at;
@@ -151,30 +149,26 @@ export class PoolKey implements KeyView {
   }
 
   onLease(lease: Lease, dayReset: DayReset | undefined): void {
-    this.link(lease);
     this.inFlight++;
-    this.quotaGroup.inFlight++;
     this.metrics.requests++;
     this.metrics.lastUsedAt = lease.at;
-    const quota = this.quotaFor(dayReset);
-    quota?.reserve(lease.tokens, lease.at);
-    this.quotaGroup.quota?.reserve(lease.tokens, lease.at);
+    this.quotaFor(dayReset)?.reserve(lease.tokens, lease.at);
+    lease.group.onLease(lease);
   }
 
   onRelease(lease: Lease): void {
-    this.unlink(lease);
     this.inFlight--;
-    this.quotaGroup.inFlight--;
+    lease.group.onRelease(lease);
   }
 
   settleTokens(lease: Lease, before: number, after: number, now: number): void {
     this.quota?.settleTokens(lease.at, before, after, now);
-    this.quotaGroup.quota?.settleTokens(lease.at, before, after, now);
+    lease.group.quota?.settleTokens(lease.at, before, after, now);
   }
 
   refund(lease: Lease, now: number): void {
     this.quota?.refund(lease.at, lease.tokens, now);
-    this.quotaGroup.quota?.refund(lease.at, lease.tokens, now);
+    lease.group.quota?.refund(lease.at, lease.tokens, now);
   }
 
   observe(failed: boolean, latencyMs: number): void {
@@ -182,22 +176,17 @@ export class PoolKey implements KeyView {
     if (!failed) this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + 0.2 * (latencyMs - this.latencyMs);
   }
 
-  /** The first attempts after a recovery come one, two, four... at a time. */
   startRamp(): void {
     this.ramp = 1;
   }
 
+  /** One more with each answer: the attempts after a recovery come one, two, four... at a time. */
   advanceRamp(): void {
-    if (this.ramp > 0) this.ramp = this.ramp * 2 > RAMP_END ? 0 : this.ramp * 2;
+    if (this.ramp > 0) this.ramp = this.ramp >= RAMP_END ? 0 : this.ramp + 1;
   }
 
   quotaUse(now: number): ReturnType<Quota['use']> {
     return this.quota?.use(now) ?? {};
-  }
-
-  /** When the oldest attempt under way gives its place back at the latest, epoch ms. */
-  get nextExpiry(): number {
-    return this.oldest?.expiresAt ?? Infinity;
   }
 
   /** Created when the key is first looked at: an idle key pays for no window. */
@@ -211,26 +200,6 @@ export class PoolKey implements KeyView {
   private mostInFlight(quota: Quota | undefined): number {
     const limit = quota?.concurrency ?? Infinity;
     return this.ramp > 0 && this.ramp < limit ? this.ramp : limit;
-  }
-
-  /** A lease whose holder never came back gives its place back after its time. */
-  private reclaimExpired(now: number): void {
-    while (this.oldest && this.oldest.expiresAt <= now) this.oldest.expire(now);
-  }
-
-  private link(lease: Lease): void {
-    lease.older = this.newest;
-    if (this.newest) this.newest.newer = lease;
-    else this.oldest = lease;
-    this.newest = lease;
-  }
-
-  private unlink(lease: Lease): void {
-    if (lease.older) lease.older.newer = lease.newer;
-    else this.oldest = lease.newer;
-    if (lease.newer) lease.newer.older = lease.older;
-    else this.newest = lease.older;
-    lease.older = lease.newer = undefined;
   }
 }
 

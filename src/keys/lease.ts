@@ -1,6 +1,7 @@
 import type { Fault } from '../faults/fault.ts';
 import type { Accusation } from './accusation.ts';
 import type { Gate } from './gate.ts';
+import type { QuotaGroup } from './group.ts';
 import type { PoolKey } from './key.ts';
 
 /** Where a lease reports to; the pool implements it. */
@@ -8,6 +9,8 @@ export interface LeaseHolder {
   onAnswered(lease: Lease, latencyMs: number, now: number): void;
   onFailed(lease: Lease, fault: Fault, now: number): Accusation | undefined;
   onReleased(lease: Lease, now: number): void;
+  /** The call used fewer tokens than were reserved. */
+  onTokensFreed(lease: Lease): void;
 }
 
 /** What a call really used. */
@@ -22,10 +25,13 @@ export interface Usage {
  * A key taken for one attempt, with its quota reserved.
  *
  * It is judged at most once (answered or failed) and released exactly once. Most attempts do both in
- * one step; a stream is judged when it begins and released when it ends.
+ * one step; a stream is judged when it begins and released when it ends. One that outlives its lease has
+ * given its place back, but still teaches what came of it.
  */
 export class Lease {
   readonly key: PoolKey;
+  /** The key's group when it was taken. */
+  readonly group: QuotaGroup;
   readonly model: string | undefined;
   /** Tokens reserved. */
   readonly tokens: number;
@@ -34,7 +40,7 @@ export class Lease {
   readonly expiresAt: number;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
-  /** Neighbours in the key's list of leases under way. */
+  /** Neighbours in the group's list of leases under way. */
   older: Lease | undefined = undefined;
   newer: Lease | undefined = undefined;
 
@@ -56,6 +62,7 @@ export class Lease {
   ) {
     this.holder = holder;
     this.key = key;
+    this.group = key.quotaGroup;
     this.model = model;
     this.tokens = tokens;
     this.settledTokens = tokens;
@@ -64,20 +71,20 @@ export class Lease {
     this.probes = probes;
   }
 
-  get isReleased(): boolean {
-    return this.released;
+  get isJudged(): boolean {
+    return this.judged;
   }
 
   /** The provider answered. */
   answered(latencyMs: number, now: number): void {
-    if (this.judged || this.released) return;
+    if (this.judged) return;
     this.judged = true;
     this.holder.onAnswered(this, latencyMs, now);
   }
 
   /** The attempt failed; the fault says whose it was. A suspicion comes back as an accusation. */
   failed(fault: Fault, now: number): Accusation | undefined {
-    if (this.judged || this.released) return undefined;
+    if (this.judged) return undefined;
     this.judged = true;
     return this.holder.onFailed(this, fault, now);
   }
@@ -115,9 +122,11 @@ export class Lease {
     metrics.cost += after.cost - (before?.cost ?? 0);
     this.reported = after;
     const used = after.inputTokens + after.outputTokens;
-    if (used > 0) {
+    if (used > 0 && used !== this.settledTokens) {
+      const freed = used < this.settledTokens;
       this.key.settleTokens(this, this.settledTokens, used, now);
       this.settledTokens = used;
+      if (freed) this.holder.onTokensFreed(this);
     }
   }
 }

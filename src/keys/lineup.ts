@@ -1,8 +1,8 @@
 import type { Random } from '../clock.ts';
-import type { KeyView, SelectionRequest, SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
+import type { SelectionRequest, SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
 import { IndexedHeap } from './indexed-heap.ts';
 import type { Demand, PoolKey } from './key.ts';
-import { obstacleOf } from './obstacle.ts';
+import { obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset } from './quota.ts';
 import { ReadySet } from './ready-set.ts';
 
@@ -25,7 +25,7 @@ interface Parked {
 export interface Blocked {
   /** The earliest time one may return; `Infinity` where none will by itself. */
   readonly at: number;
-  /** True where a settling attempt may free one. */
+  /** True where a settling attempt may free one sooner. */
   readonly pending: boolean;
 }
 
@@ -109,12 +109,15 @@ export class Lineup {
             break;
           }
           const obstacle = obstacleOf(key, demand, this.options.dayReset);
-          if (obstacle && !obstacle.forTokens) {
+          if (obstacle && this.isFor(obstacle)) {
             this.leave(tier, key);
             this.park(key, obstacle.at, obstacle.pending);
             continue;
           }
-          if (obstacle) at = Math.min(at, obstacle.at);
+          if (obstacle) {
+            at = Math.min(at, obstacle.at);
+            pending ||= obstacle.pending;
+          }
         }
         // Right for other calls, wrong for this one: out of the strategy's sight until the end of the search.
         this.leave(tier, key);
@@ -123,17 +126,21 @@ export class Lineup {
     }
     if (skipped) for (const key of skipped) this.enter(key);
     if (!found) {
-      const first = this.parked.peek();
-      if (first && !first.pending) at = Math.min(at, first.until);
-      else if (first) at = Math.min(at, this.earliestParked());
-      pending = this.pendingParked > 0;
-      this.blocked = { at, pending };
+      this.blocked = {
+        at: Math.min(at, this.parked.peek()?.until ?? Infinity),
+        pending: pending || this.pendingParked > 0,
+      };
     }
     return found;
   }
 
   get whyBlocked(): Blocked {
     return this.blocked;
+  }
+
+  /** False where every key stands in its tier. */
+  get hasParked(): boolean {
+    return this.parked.size > 0;
   }
 
   /** The strategy that stands for the key, to be told of leases and settlements. */
@@ -149,12 +156,9 @@ export class Lineup {
     }
   }
 
-  private earliestParked(): number {
-    let earliest = Infinity;
-    for (const place of this.places) {
-      if (place && !isTier(place) && !place.pending && place.until < earliest) earliest = place.until;
-    }
-    return earliest;
+  /** True where the obstacle holds back every call that asks this lineup. */
+  private isFor({ concerns }: Obstacle): boolean {
+    return concerns === 'all' || (concerns === 'model' && this.model !== undefined);
   }
 
   private enter(key: PoolKey): void {
@@ -208,7 +212,7 @@ function isTier(place: Tier | Parked): place is Tier {
 
 /** A strategy that proposes nothing, or a key that is not ready, must not stop the call. */
 function propose(tier: Tier, request: SelectionRequest): PoolKey {
-  const proposal: KeyView | undefined = tier.strategy.select(tier.ready, request);
-  const key = proposal === undefined ? undefined : tier.ready.next(proposal.position);
+  const proposal = tier.strategy.select(tier.ready, request);
+  const key = proposal && tier.ready.next(proposal.position);
   return key !== undefined && key === proposal ? key : tier.ready.next(0)!;
 }

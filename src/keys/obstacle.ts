@@ -13,8 +13,8 @@ export interface Obstacle {
   readonly at: number;
   /** True where an attempt under way must settle first. */
   readonly pending: boolean;
-  /** True where it is this call that is too large: another one may pass. */
-  readonly forTokens: boolean;
+  /** Whom it holds back: every call, those of the same model, or this one alone, which is too large. */
+  readonly concerns: 'all' | 'model' | 'call';
 }
 
 /**
@@ -26,7 +26,7 @@ export function obstacleOf(key: PoolKey, demand: Demand, dayReset: DayReset | un
 }
 
 function heldObstacle({ draining, held }: PoolKey): Obstacle | undefined {
-  const never = { at: Infinity, pending: false, forTokens: false };
+  const never = { at: Infinity, pending: false, concerns: 'all' } as const;
   if (draining) return { ...never, state: 'draining', reason: 'draining' };
   if (held !== undefined) return { ...never, state: 'disabled', reason: `disabled by hand: ${held}` };
   return undefined;
@@ -35,21 +35,21 @@ function heldObstacle({ draining, held }: PoolKey): Obstacle | undefined {
 /** The gate that stays shut the longest. */
 function gateObstacle(key: PoolKey, { model, now }: Demand): Obstacle | undefined {
   const { quotaGroup } = key;
-  const gates: [Gate | undefined, string][] = [
-    [key.gate, ''],
-    [quotaGroup.gate, ` (group ${key.group})`],
+  const gates: [gate: Gate | undefined, ofModel: boolean, where: string][] = [
+    [key.gate, false, ''],
+    [quotaGroup.gate, false, ` (group ${key.group})`],
   ];
   if (model !== undefined) {
-    gates.push([key.models.get(model), ` (model ${model})`]);
-    gates.push([quotaGroup.models.get(model), ` (group ${key.group}, model ${model})`]);
+    gates.push([key.models.get(model), true, ` (model ${model})`]);
+    gates.push([quotaGroup.models.get(model), true, ` (group ${key.group}, model ${model})`]);
   }
   let worst: Obstacle | undefined;
-  for (const [gate, where] of gates) {
+  for (const [gate, ofModel, where] of gates) {
     const at = gate?.availableAt(now) ?? now;
     if (!gate || at <= now || (worst && at <= worst.at)) continue;
     const pending = gate.isProbing(now);
     const reason = pending ? `a probe is under way${where}` : `${gate.state}: ${gate.reason}${where}`;
-    worst = { state: gate.state, reason, at, pending, forTokens: false };
+    worst = { state: gate.state, reason, at, pending, concerns: ofModel ? 'model' : 'all' };
   }
   return worst;
 }
@@ -58,16 +58,16 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
   const busy = (reason: string): Obstacle => ({
     state: 'busy',
     reason,
-    at: key.nextExpiry,
+    at: key.quotaGroup.nextExpiry,
     pending: true,
-    forTokens: false,
+    concerns: 'all',
   });
-  const exhausted = (at: number, forTokens: boolean, reason: string): Obstacle => ({
+  const exhausted = (at: number, concerns: Obstacle['concerns'], reason: string): Obstacle => ({
     state: 'exhausted',
     reason,
     at,
     pending: false,
-    forTokens,
+    concerns,
   });
   if (key.ramp > 0 && key.inFlight >= key.ramp) return busy('recovering: few attempts at a time');
   const needed = Math.max(1, tokens);
@@ -79,10 +79,10 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
     if (!quota) continue;
     if (inFlight >= quota.concurrency) return busy(`concurrency limit${where} reached`);
     const at = quota.availableAt(1, now);
-    if (at > now) return exhausted(at, false, `quota${where} used up`);
+    if (at > now) return exhausted(at, 'all', `quota${where} used up`);
     const fitsAt = quota.availableAt(needed, now);
-    if (fitsAt === Infinity) return exhausted(fitsAt, true, `token limit${where} is below the ${needed} asked for`);
-    if (fitsAt > now) return exhausted(fitsAt, true, `token quota${where} has no room for ${needed}`);
+    if (fitsAt === Infinity) return exhausted(fitsAt, 'call', `token limit${where} is below the ${needed} asked for`);
+    if (fitsAt > now) return exhausted(fitsAt, 'call', `token quota${where} has no room for ${needed}`);
   }
   return undefined;
 }

@@ -16,6 +16,8 @@ import { WaitLine } from './wait-line.ts';
 
 /** Models are named by callers, so the lineups kept are bounded; the oldest is rebuilt when needed. */
 const MAX_LINEUPS = 64;
+/** Of more models than this, the further ones share a lineup: slower where keys are away, but as right. */
+const MAX_DISTINGUISHED = 256;
 
 /** What a pool is made of: its configuration, resolved. */
 export interface PoolSettings {
@@ -51,11 +53,18 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   private readonly dependencies: PoolDependencies;
   private readonly groups = new Map<string, QuotaGroup>();
-  /** By position; a removed key leaves a hole, so that positions stay what they were. */
+  /** By position; a removed key leaves a hole, for the next one that is added. */
   private readonly slots: (PoolKey | undefined)[] = [];
+  private readonly holes: number[] = [];
   private readonly byId = new Map<string, PoolKey>();
+  /** Keys that are draining; their ids are free. */
+  private readonly leaving = new Set<PoolKey>();
   private lineups = new Map<string | undefined, Lineup>();
-  private modelsMatter = false;
+  /** Some keys serve some models only, so that every model has a lineup of its own. */
+  private hasFilters = false;
+  private hasTokenLimits = false;
+  /** Models some key or group was refused for. */
+  private readonly distinguished = new Set<string>();
   private blocked: Blocked = { at: Infinity, pending: false };
 
   constructor(settings: PoolSettings, dependencies: PoolDependencies) {
@@ -72,17 +81,17 @@ export class Pool implements LeaseHolder, SettlementPool {
   configure(settings: PoolSettings): void {
     const strategyChanged = settings.strategy !== this.settings.strategy;
     this.settings = settings;
-    for (const group of this.groups.values()) group.configure(settings.groups[group.id]?.limits, settings.dayReset);
+    for (const group of this.groups.values()) this.configureGroup(group);
     const named = new Set<PoolKey>();
     for (const keySettings of settings.keys) {
       const known = this.byId.get(keySettings.id);
-      if (known?.hasSecret(keySettings.key) && known.group === groupIdOf(keySettings)) {
-        known.reconfigure(keySettings, settings.dayReset);
-        known.draining = false;
+      if (known?.hasSecret(keySettings.key)) {
+        this.adopt(known, keySettings);
         named.add(known);
       } else {
-        if (known) this.drain(known);
+        // The new one first: what its group has used must outlive the old one.
         named.add(this.insert(keySettings));
+        if (known) this.drain(known);
       }
     }
     for (const key of this.keys()) if (!named.has(key)) this.drain(key);
@@ -95,8 +104,14 @@ export class Pool implements LeaseHolder, SettlementPool {
     return this.settings.cooldown;
   }
 
+  /** Keys in use; those that are draining do not count. */
   get size(): number {
     return this.byId.size;
+  }
+
+  /** True where how large a call is decides which keys it may have. */
+  get limitsTokens(): boolean {
+    return this.hasTokenLimits;
   }
 
   get(id: string): PoolKey | undefined {
@@ -119,8 +134,7 @@ export class Pool implements LeaseHolder, SettlementPool {
         this.blocked = lineup.whyBlocked;
         return undefined;
       }
-      // A validation call costs nothing; where the pool has one, no real call is risked on a doubtful key.
-      if (this.settings.validate && (key.gate.state === 'disabled' || key.gate.state === 'suspect')) {
+      if (this.validatesFirst(key)) {
         this.validation.start(key);
         continue;
       }
@@ -132,26 +146,44 @@ export class Pool implements LeaseHolder, SettlementPool {
     return this.blocked;
   }
 
-  /** The first key of the pool whatever its state, for `fallbackBehavior: 'useFirst'`. */
+  /** The first key of the pool as configured, whatever its state, for `fallbackBehavior: 'useFirst'`. */
   leaseFirst(demand: Demand): Lease | undefined {
-    for (const key of this.keys()) {
-      if (key.held === undefined && !key.draining && key.servesModel(demand.model)) {
-        return this.take(this.lineupFor(demand.model), key, demand);
-      }
+    const usable = (key: PoolKey | undefined): key is PoolKey =>
+      key !== undefined && key.held === undefined && !key.draining && key.servesModel(demand.model);
+    for (const { id } of this.settings.keys) {
+      const key = this.byId.get(id);
+      if (usable(key)) return this.take(this.lineupFor(demand.model), key, demand);
     }
+    for (const key of this.keys()) if (usable(key)) return this.take(this.lineupFor(demand.model), key, demand);
     return undefined;
   }
 
   /** What {@link lease} would take, without taking it. */
   peek(demand: Demand): PoolKey | undefined {
-    return this.lineupFor(demand.model).find(demand, undefined);
+    const passedOver = new Set<PoolKey>();
+    for (;;) {
+      const key = this.lineupFor(demand.model).find(demand, passedOver);
+      if (!key || !this.validatesFirst(key)) return key;
+      passedOver.add(key);
+    }
+  }
+
+  /** A validation call costs nothing: where the pool has one, no real call is risked on a doubtful key. */
+  validatesFirst({ gate }: PoolKey): boolean {
+    return this.settings.validate !== undefined && (gate.state === 'disabled' || gate.state === 'suspect');
   }
 
   /** Why the key cannot be leased for `demand` now; undefined where it can. */
   obstacleOf(key: PoolKey, demand: Demand): Obstacle | undefined {
     if (key.servesModel(demand.model)) return obstacleOf(key, demand, this.settings.dayReset);
     const reason = `does not serve ${demand.model ?? 'the model'}`;
-    return { state: 'ready', reason, at: Infinity, pending: false, forTokens: false };
+    return { state: 'ready', reason, at: Infinity, pending: false, concerns: 'model' };
+  }
+
+  /** True where some key holds this secret, in use or not. */
+  hasSecret(secret: string): boolean {
+    for (const key of this.keys()) if (key.hasSecret(secret)) return true;
+    return false;
   }
 
   onAnswered(lease: Lease, latencyMs: number): void {
@@ -163,18 +195,19 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   onReleased(lease: Lease, now: number): void {
-    const { key, probes } = lease;
+    const { group, key, probes } = lease;
     key.onRelease(lease);
-    this.lineupFor(lease.model).strategyOf(key).onSettle?.(key, now);
+    if (!key.draining) this.lineups.get(this.lineupName(lease.model))?.strategyOf(key).onSettle?.(key, now);
     if (probes) for (const gate of probes) endProbe(gate, lease);
-    if (key.draining && key.inFlight === 0) {
-      this.remove(key);
-    } else if (probes || (key.quotaGroup.quota?.concurrency ?? Infinity) !== Infinity) {
-      this.regroup(key);
-    } else {
-      this.refreshPending(key);
-    }
+    if (key.draining && key.inFlight === 0) this.remove(key);
+    if (probes || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
+    else if (!key.draining) this.refreshPending(key);
     this.line.announce();
+  }
+
+  onTokensFreed({ group, key }: Lease): void {
+    if (group.quota) this.refreshAll(group);
+    else this.refresh(key);
   }
 
   // SettlementPool
@@ -183,15 +216,20 @@ export class Pool implements LeaseHolder, SettlementPool {
     return this.dependencies.random();
   }
 
-  regroup(key: PoolKey): void {
-    for (const lineup of this.lineups.values()) {
-      lineup.refresh(key);
-      if (key.quotaGroup.members.size > 1) for (const member of key.quotaGroup.members) lineup.refresh(member);
-    }
+  refresh(key: PoolKey): void {
+    // Another key may have taken the place of one that has left.
+    if (this.slots[key.position] !== key) return;
+    for (const lineup of this.lineups.values()) lineup.refresh(key);
+    this.line.announce();
   }
 
-  distinguishModels(): void {
-    this.modelsMatter = true;
+  regroup(key: PoolKey): void {
+    this.refresh(key);
+    this.refreshAll(key.quotaGroup);
+  }
+
+  distinguish(model: string): void {
+    if (this.distinguished.size < MAX_DISTINGUISHED) this.distinguished.add(model);
   }
 
   changed(change: KeyChange): void {
@@ -200,30 +238,34 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   // Membership
 
-  /** Adds a key, or returns the one that has this id already. */
+  /** Adds a key under an id that is free. One that is still draining comes back as what it was. */
   insert(settings: NormalizedKey): PoolKey {
-    const groupId = groupIdOf(settings);
-    let group = this.groups.get(groupId);
-    if (!group) {
-      group = new QuotaGroup(groupId);
-      group.configure(this.settings.groups[groupId]?.limits, this.settings.dayReset);
-      this.groups.set(groupId, group);
+    for (const key of this.leaving) {
+      if (key.id !== settings.id || !key.hasSecret(settings.key)) continue;
+      this.leaving.delete(key);
+      key.draining = false;
+      this.adopt(key, settings);
+      this.enlist(key);
+      return key;
     }
-    const key = new PoolKey(settings, this.slots.length, group);
-    this.slots.push(key);
-    this.byId.set(key.id, key);
-    group.members.add(key);
-    if (key.filtersModels) this.modelsMatter = true;
-    for (const lineup of this.lineups.values()) lineup.add(key);
-    this.line.announce();
+    const key = new PoolKey(settings, this.holes.pop() ?? this.slots.length, this.groupFor(settings));
+    this.slots[key.position] = key;
+    key.quotaGroup.join(key);
+    this.enlist(key);
     return key;
   }
 
   /** No new attempt goes to the key; it leaves when the last one under way has settled. */
   drain(key: PoolKey): void {
     key.draining = true;
-    if (key.inFlight === 0) this.remove(key);
-    else for (const lineup of this.lineups.values()) lineup.remove(key);
+    if (this.byId.get(key.id) === key) this.byId.delete(key.id);
+    if (key.inFlight === 0) {
+      this.remove(key);
+    } else {
+      this.leaving.add(key);
+      for (const lineup of this.lineups.values()) lineup.remove(key);
+    }
+    this.line.announce();
   }
 
   hold(key: PoolKey, reason: string): void {
@@ -273,23 +315,83 @@ export class Pool implements LeaseHolder, SettlementPool {
     return key.availableAt(demand, this.settings.dayReset) <= demand.now ? key : undefined;
   }
 
+  /** New settings for a key that stays. */
+  private adopt(key: PoolKey, settings: NormalizedKey): void {
+    key.reconfigure(settings, this.settings.dayReset);
+    const group = this.groupFor(settings);
+    if (group !== key.quotaGroup) {
+      this.leaveGroup(key);
+      key.quotaGroup = group;
+      group.join(key);
+    }
+    this.note(settings);
+  }
+
+  private enlist(key: PoolKey): void {
+    this.byId.set(key.id, key);
+    this.note(key.settings);
+    for (const lineup of this.lineups.values()) lineup.add(key);
+    this.line.announce();
+  }
+
+  /** What keys are limited to decides how calls are told apart. */
+  private note({ models, excludeModels, limits }: NormalizedKey): void {
+    if (models?.length || excludeModels?.length) this.hasFilters = true;
+    if (limitsTokens(limits)) this.hasTokenLimits = true;
+  }
+
+  private groupFor(settings: NormalizedKey): QuotaGroup {
+    const id = groupIdOf(settings);
+    let group = this.groups.get(id);
+    if (!group) {
+      group = new QuotaGroup(id);
+      this.configureGroup(group);
+      this.groups.set(id, group);
+    }
+    return group;
+  }
+
+  private configureGroup(group: QuotaGroup): void {
+    const limits = this.settings.groups[group.id]?.limits;
+    group.configure(limits, this.settings.dayReset);
+    if (limitsTokens(limits)) this.hasTokenLimits = true;
+  }
+
+  private leaveGroup(key: PoolKey): void {
+    const group = key.quotaGroup;
+    group.leave(key);
+    if (group.isEmpty) this.groups.delete(group.id);
+  }
+
   private remove(key: PoolKey): void {
+    this.leaving.delete(key);
     for (const lineup of this.lineups.values()) lineup.remove(key);
     this.slots[key.position] = undefined;
-    if (this.byId.get(key.id) === key) this.byId.delete(key.id);
-    key.quotaGroup.members.delete(key);
-    if (key.quotaGroup.members.size === 0) this.groups.delete(key.group);
+    this.holes.push(key.position);
+    this.leaveGroup(key);
     this.settlement.forget(key);
     this.changed({ keyId: key.id, from: key.gate.state, to: 'removed', reason: 'removed' });
+  }
+
+  private refreshAll(group: QuotaGroup): void {
+    for (const lineup of this.lineups.values()) {
+      if (lineup.hasParked) for (const member of group.members()) lineup.refresh(member);
+    }
+    this.line.announce();
   }
 
   private refreshPending(key: PoolKey): void {
     for (const lineup of this.lineups.values()) if (lineup.isPending(key)) lineup.refresh(key);
   }
 
+  private lineupName(model: string | undefined): string | undefined {
+    if (model === undefined) return undefined;
+    return this.hasFilters || this.distinguished.has(model) ? model : undefined;
+  }
+
   private lineupFor(model: string | undefined): Lineup {
-    const named = this.modelsMatter ? model : undefined;
-    let lineup = this.lineups.get(named);
+    const name = this.lineupName(model);
+    let lineup = this.lineups.get(name);
     if (!lineup) {
       if (this.lineups.size >= MAX_LINEUPS) {
         for (const oldest of this.lineups.keys()) {
@@ -297,8 +399,8 @@ export class Pool implements LeaseHolder, SettlementPool {
           break;
         }
       }
-      lineup = this.createLineup(named);
-      this.lineups.set(named, lineup);
+      lineup = this.createLineup(name);
+      this.lineups.set(name, lineup);
     }
     return lineup;
   }
@@ -311,7 +413,6 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   private rebuildLineups(): void {
-    this.modelsMatter ||= [...this.keys()].some(key => key.filtersModels);
     for (const [model, lineup] of this.lineups) {
       for (const key of this.keys()) {
         lineup.remove(key);
@@ -320,6 +421,10 @@ export class Pool implements LeaseHolder, SettlementPool {
       this.lineups.set(model, lineup);
     }
   }
+}
+
+function limitsTokens(limits: QuotaLimits | undefined): boolean {
+  return limits?.tpm !== undefined || limits?.tpd !== undefined;
 }
 
 /** A key without a declared group has a quota of its own. */

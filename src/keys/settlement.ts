@@ -1,6 +1,7 @@
 import type { Fault } from '../faults/fault.ts';
 import { Accusation } from './accusation.ts';
-import type { Gate, GateState } from './gate.ts';
+import { FailureRun } from './failure-run.ts';
+import type { Gate, GateSnapshot, GateState } from './gate.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
 
@@ -8,10 +9,8 @@ import type { Lease } from './lease.ts';
 const DISABLED_FACTOR = 10;
 /** A fault's own default cool-down doubles up to this many times its length. */
 const MAX_DOUBLING = 64;
-/** Failures in a row, or of the last attempts, after which a key that fails alone is cooled. */
-const FAILING_STREAK = 5;
-const FAILING_RATE = 0.6;
-const FAILING_MIN_ATTEMPTS = 20;
+/** No reset a provider speaks of lies further ahead than the end of a month. */
+const LONGEST_COOLDOWN_MS = 31 * 86_400_000;
 
 export interface CooldownSettings {
   readonly initialMs: number;
@@ -37,20 +36,23 @@ export interface SettlementPool {
   readonly cooldown: CooldownSettings;
   /** A uniform random number in [0, 1). */
   random(): number;
-  /** The key, and those that share its group, may stand elsewhere in the lineups now. */
+  /** The key may be ready sooner, or stand elsewhere in the lineups. */
+  refresh(key: PoolKey): void;
+  /** As {@link refresh}, for all keys of its group. */
   regroup(key: PoolKey): void;
-  /** Lineups must tell models apart from now on. */
-  distinguishModels(): void;
+  /** This model is to have a lineup of its own. */
+  distinguish(model: string): void;
   changed(change: KeyChange): void;
 }
 
 /** What outcomes teach: turns each settled attempt into gates closed, opened, or left alone. */
 export class Settlement {
+  /** Keys that were refused when others were refused alike, and that have not answered since. */
+  readonly doubted = new Set<PoolKey>();
   private readonly pool: SettlementPool;
-  /** Answers of the whole pool; a key that failed since this stood lower has failed alone. */
-  private answers = 0;
-  private readonly suspects = new Map<Gate, PoolKey>();
-  private failureRate = 0;
+  private readonly tally = { answers: 0, failures: 0 };
+  /** Suspects nobody has vouched for, with what their gates were before. */
+  private readonly suspects = new Map<Gate, { readonly key: PoolKey; readonly before: GateSnapshot }>();
 
   constructor(pool: SettlementPool) {
     this.pool = pool;
@@ -58,16 +60,17 @@ export class Settlement {
 
   answered(lease: Lease, latencyMs: number): void {
     const { key, model } = lease;
+    const { quotaGroup } = key;
     key.metrics.success(latencyMs);
     key.observe(false, latencyMs);
-    key.failing.streak = 0;
-    this.answers++;
-    this.failureRate *= 0.98;
+    this.tally.answers++;
+    if (key.failing && !key.failing.answered()) key.failing = undefined;
+    if (this.doubted.size > 0) this.doubted.delete(key);
     this.open(lease, key.gate, false, false);
-    this.open(lease, key.quotaGroup.gate, false, true);
+    this.open(lease, quotaGroup.gate, false, true);
     if (model !== undefined) {
       this.open(lease, key.models.get(model), true, false);
-      this.open(lease, key.quotaGroup.models.get(model), true, true);
+      this.open(lease, quotaGroup.models.get(model), true, true);
     }
     key.advanceRamp();
     if (this.suspects.size > 0) this.vouchForSuspects();
@@ -83,16 +86,19 @@ export class Settlement {
       this.failedWithProvider(lease, now);
       return undefined;
     }
-    // What was leased before a gate closed only repeats what closed it.
     const gate = this.gateOf(lease, fault);
-    if (isAccusation(fault)) return this.accuse(lease, fault, gate, now);
+    // An attempt that found the gate open, and fails while it is shut, repeats what has shut it.
+    const repeats = gate.state !== 'ready' && !lease.probes?.includes(gate);
+    if (isAccusation(fault)) return this.accuse(lease, fault, gate, repeats, now);
     const from = gate.state;
-    const closed =
-      fault.action === 'disable'
-        ? (gate.disable(this.disabledUntil(gate, now), fault.kind, now), true)
-        : gate.cool(this.cooledUntil(gate, fault, now), fault.kind, now);
-    if (closed) this.report(lease, fault, gate, from);
-    this.pool.regroup(key);
+    if (fault.action === 'disable') {
+      if (repeats && from === 'disabled') return undefined;
+      gate.disable(this.disabledUntil(gate.strikes, now), fault.kind, now);
+    } else {
+      if (repeats && fault.until === undefined) return undefined;
+      if (!gate.cool(this.cooledUntil(fault, gate.strikes, now), fault.kind, now)) return undefined;
+    }
+    this.report(lease, fault, gate, from);
     return undefined;
   }
 
@@ -101,52 +107,52 @@ export class Settlement {
     const { gate, fault, lease } = accusation;
     if (gate.state !== 'suspect') return;
     this.suspects.delete(gate);
-    const from = gate.state;
-    if (fault.action === 'cool') {
-      gate.state = 'ready';
-      gate.cool(fault.until ?? now + (fault.coolMs ?? this.pool.cooldown.initialMs), fault.kind, now);
-    } else {
-      gate.disable(this.disabledUntil(gate, now), fault.kind, now);
-    }
-    this.report(lease, fault, gate, from);
-    this.pool.regroup(lease.key);
+    // The suspicion was a strike already.
+    const strikes = Math.max(0, gate.strikes - 1);
+    if (fault.action === 'cool') gate.convict('cooling', this.cooledUntil(fault, strikes, now), fault.kind, now);
+    else gate.convict('disabled', this.disabledUntil(strikes, now), fault.kind, now);
+    this.report(lease, fault, gate, 'suspect');
+    this.pool.refresh(lease.key);
   }
 
   /** All fail alike: nobody is to blame, and the key is what it was. */
   acquit(accusation: Accusation): void {
     const { gate, lease, fault } = accusation;
+    this.doubted.add(lease.key);
     if (gate.state !== 'suspect' || gate.since !== accusation.since) return;
     this.suspects.delete(gate);
-    const from = gate.state;
     gate.restore(accusation.before);
-    this.report(lease, { ...fault, kind: 'acquitted' }, gate, from);
-    this.pool.regroup(lease.key);
+    this.report(lease, { ...fault, kind: 'acquitted' }, gate, 'suspect');
+    this.pool.refresh(lease.key);
   }
 
-  /** A validation call has spoken. `undefined`: it could not tell. */
+  /** A validation call has spoken. `undefined`: it could not tell. It says nothing about quotas. */
   validated(key: PoolKey, valid: boolean | undefined, now: number): void {
     const { gate } = key;
     const from = gate.state;
     gate.probeUntil = 0;
-    if (valid === true && from !== 'ready') {
+    if (valid === false) {
       this.suspects.delete(gate);
-      gate.recover();
-    } else if (valid === false) {
-      this.suspects.delete(gate);
-      gate.disable(this.disabledUntil(gate, now), 'validation failed', now);
-    } else if (valid === undefined && (from === 'disabled' || from === 'suspect')) {
-      gate.until = now + this.pool.cooldown.initialMs;
+      gate.disable(this.disabledUntil(Math.max(0, gate.strikes - (from === 'suspect' ? 1 : 0)), now), 'validation failed', now);
+    } else if (from === 'disabled' || from === 'suspect') {
+      if (valid) {
+        this.suspects.delete(gate);
+        gate.recover();
+        key.startRamp();
+      } else {
+        gate.until = Math.max(gate.until, now + this.pool.cooldown.initialMs);
+      }
     }
     if (gate.state !== from) {
       this.pool.changed({
         keyId: key.id,
         from,
         to: gate.state,
-        reason: valid === true ? 'validated' : gate.reason,
-        ...(gate.state === 'ready' ? {} : { until: gate.until }),
+        reason: valid ? 'validated' : gate.reason,
+        ...(gate.state !== 'ready' && { until: gate.until }),
       });
     }
-    this.pool.regroup(key);
+    this.pool.refresh(key);
   }
 
   /** A person says the key is good. */
@@ -163,37 +169,40 @@ export class Settlement {
       }
     }
     key.ramp = 0;
-    key.failing.streak = 0;
+    key.failing = undefined;
+    this.doubted.delete(key);
     if (from !== 'ready') this.pool.changed({ keyId: key.id, from, to: 'ready', reason: 'reset' });
     this.pool.regroup(key);
   }
 
   forget(key: PoolKey): void {
-    for (const [gate, suspect] of this.suspects) if (suspect === key) this.suspects.delete(gate);
+    this.doubted.delete(key);
+    for (const [gate, suspect] of this.suspects) if (suspect.key === key) this.suspects.delete(gate);
   }
 
-  private accuse(lease: Lease, fault: Fault, gate: Gate, now: number): Accusation {
+  private accuse(lease: Lease, fault: Fault, gate: Gate, repeats: boolean, now: number): Accusation {
     const { key } = lease;
     const from = gate.state;
-    const before = gate.snapshot();
+    const before = this.suspects.get(gate)?.before ?? gate.snapshot();
+    if (repeats && (from === 'suspect' || from === 'disabled')) return new Accusation(lease, fault, gate, before);
     // A disabled key that fails its probe was convicted before; it needs no second trial.
     if (from === 'disabled') {
-      gate.disable(this.disabledUntil(gate, now), fault.kind, now);
+      gate.disable(this.disabledUntil(gate.strikes, now), fault.kind, now);
     } else {
-      const again = from === 'suspect' && now >= gate.until;
-      gate.suspect(again ? now + this.backoff(this.pool.cooldown.initialMs, gate.strikes - 1) : now, fault.kind, now);
-      this.suspects.set(gate, key);
+      const until = from === 'suspect' ? now + this.backoff(this.pool.cooldown.initialMs, gate.strikes - 1) : now;
+      gate.suspect(until, fault.kind, now);
+      this.suspects.set(gate, { key, before });
     }
     if (gate.state !== from) this.report(lease, fault, gate, from);
-    this.pool.regroup(key);
+    this.pool.refresh(key);
     return new Accusation(lease, fault, gate, before);
   }
 
   /** The provider has answered somebody: each suspect may prove itself, one attempt at a time. */
   private vouchForSuspects(): void {
-    for (const [gate, key] of this.suspects) {
+    for (const [gate, { key }] of this.suspects) {
       gate.lastInLine = false;
-      this.pool.regroup(key);
+      this.pool.refresh(key);
     }
     this.suspects.clear();
   }
@@ -210,62 +219,57 @@ export class Settlement {
     const { key } = lease;
     this.suspects.delete(gate);
     gate.recover();
-    if (gate === key.gate) key.startRamp();
+    // A suspect was not away; a model that comes back must not slow the others down.
+    if (from !== 'suspect' && !ofModel) key.startRamp();
     this.pool.changed({
       keyId: key.id,
       from,
       to: 'ready',
       reason: 'answered',
-      ...(ofModel && lease.model !== undefined ? { model: lease.model } : {}),
-      ...(ofGroup ? { group: key.group } : {}),
+      ...(ofModel && lease.model !== undefined && { model: lease.model }),
+      ...(ofGroup && { group: key.group }),
     });
-    this.pool.regroup(key);
+    if (ofGroup) this.pool.regroup(key);
+    else this.pool.refresh(key);
   }
 
   /**
    * A provider's failure blames no key, unless one key keeps failing while others are answered: then it is
    * that key's own trouble (its project, its region), whatever the status says.
    */
-  private failedWithProvider(lease: Lease, now: number): void {
-    const { key } = lease;
-    const { failing } = key;
-    this.failureRate += 0.02 * (1 - this.failureRate);
-    if (failing.streak === 0) failing.answersBefore = this.answers;
-    failing.streak++;
-    const others = this.answers - failing.answersBefore;
-    const failsAlone = failing.streak >= FAILING_STREAK && others >= FAILING_STREAK;
-    const failsMore =
-      key.metrics.requests >= FAILING_MIN_ATTEMPTS &&
-      key.errorRate >= FAILING_RATE &&
-      this.failureRate < key.errorRate / 2;
-    if (!failsAlone && !failsMore) return;
+  private failedWithProvider({ key }: Lease, now: number): void {
+    const run = (key.failing ??= new FailureRun(this.tally));
+    this.tally.failures++;
+    run.failed();
+    if (!run.isAlone(this.tally)) return;
+    key.failing = undefined;
     const { gate } = key;
     const from = gate.state;
     if (!gate.cool(now + this.backoff(this.pool.cooldown.initialMs, gate.strikes), 'failing alone', now)) return;
-    failing.streak = 0;
-    key.errorRate = 0;
     this.pool.changed({ keyId: key.id, from, to: gate.state, reason: gate.reason, until: gate.until });
-    this.pool.regroup(key);
   }
 
   private gateOf(lease: Lease, fault: Fault): Gate {
     const { key, model } = lease;
     const owner = fault.scope.startsWith('group') ? key.quotaGroup : key;
     if (model === undefined || !fault.scope.endsWith('+model')) return owner.gate;
-    this.pool.distinguishModels();
+    this.pool.distinguish(model);
     return owner.models.of(model);
   }
 
-  private cooledUntil(gate: Gate, fault: Fault, now: number): number {
-    if (fault.until !== undefined) return fault.until;
+  /** @param strikes those before this one */
+  private cooledUntil(fault: Fault, strikes: number, now: number): number {
+    if (fault.until !== undefined) return Math.min(fault.until, now + LONGEST_COOLDOWN_MS);
     const { initialMs, maxMs } = this.pool.cooldown;
     const base = fault.coolMs ?? initialMs;
     const cap = Math.max(base, Math.min(maxMs, base * MAX_DOUBLING));
-    return now + Math.min(cap, this.backoff(base, gate.strikes));
+    return now + Math.min(cap, this.backoff(base, strikes));
   }
 
-  private disabledUntil(gate: Gate, now: number): number {
-    return now + this.backoff(this.pool.cooldown.initialMs * DISABLED_FACTOR, Math.max(0, gate.strikes - 1));
+  /** @param strikes those before this one */
+  private disabledUntil(strikes: number, now: number): number {
+    const { initialMs, maxMs } = this.pool.cooldown;
+    return now + this.backoff(Math.max(initialMs, Math.min(maxMs, initialMs * DISABLED_FACTOR)), strikes);
   }
 
   /** Doubles with each strike, capped, with up to a tenth of jitter so that keys do not return in step. */

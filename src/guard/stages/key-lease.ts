@@ -65,7 +65,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
 
     attemptEnded(call) {
       const { lease, pool } = call;
-      if (!lease || !pool || lease.isReleased) return;
+      if (!lease || !pool || lease.isJudged) return;
       const now = call.endedAt;
       if (call.end === 'answered') {
         lease.answered(now - lease.at, now);
