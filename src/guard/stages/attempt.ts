@@ -4,6 +4,7 @@ import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
 import { profileFor } from '../../faults/profiles.ts';
 import { AttemptContext } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
+import { discard } from '../discard.ts';
 import { AttemptTimeoutError, GuardError } from '../errors.ts';
 import type { Handler } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
@@ -38,7 +39,9 @@ export function attemptHandler(runtime: Runtime): Handler {
   const bounded = (call: Call, context: AttemptContext): Promise<unknown> => {
     const { attemptTimeoutMs, signal } = call.options;
     return interruptions.wait<unknown>(call, settle => {
+      let isAbandoned = false;
       const timeOut = (timeoutMs: number): void => {
+        isAbandoned = true;
         const error = new AttemptTimeoutError(timeoutMs, { provider: call.provider.name });
         settle.reject(error);
         context.abort(error);
@@ -54,7 +57,8 @@ export function attemptHandler(runtime: Runtime): Handler {
       }).then(
         value => {
           over();
-          settle.resolve(value);
+          if (isAbandoned) discard(value);
+          else settle.resolve(value);
         },
         (error: unknown) => {
           over();
@@ -62,6 +66,7 @@ export function attemptHandler(runtime: Runtime): Handler {
         },
       );
       return why => {
+        isAbandoned = true;
         over();
         context.abort(signal?.aborted ? signal.reason : why);
       };
@@ -139,12 +144,4 @@ function faultOf(call: Call, subject: unknown, evidence: Evidence, now: number):
 
 function profileOf({ pool, provider }: Call): FaultProfile {
   return pool?.settings.profile ?? profileFor(provider.name);
-}
-
-/** The answer before this attempt will be seen by nobody: unread, it would keep its connection. */
-function discard(outcome: unknown): void {
-  if (!(outcome instanceof Response) || !outcome.body || outcome.bodyUsed || outcome.body.locked) return;
-  outcome.body.cancel().catch(() => {
-    // Gone already.
-  });
 }

@@ -1,6 +1,7 @@
 import type { Fault } from '../../faults/fault.ts';
 import { isCorrelated } from '../../keys/accusation.ts';
 import type { Call } from '../call.ts';
+import { discard } from '../discard.ts';
 import { PoolExhaustedError } from '../errors.ts';
 import { exhaustedDetails } from '../exhausted.ts';
 import type { Handler, Stage } from '../pipeline.ts';
@@ -115,7 +116,14 @@ export function retryStage(runtime: Runtime): Stage {
     }
   };
 
-  return { enter };
+  return {
+    enter,
+
+    callEnded(call, { outcome }) {
+      // Ended from outside while it waited to try again.
+      if (call.failure && call.failure.outcome !== outcome) discard(call.failure.outcome);
+    },
+  };
 }
 
 function mayTakeFirst({ pool, attempts, takeFirst }: Call): boolean {
