@@ -5,17 +5,26 @@ import { onAbort } from './abort.ts';
 type AnyIterator = AsyncIterator<unknown, unknown, unknown>;
 
 /**
- * Calls `onEnd` once when a streamed value ends, fails or is cancelled; the value itself stays what it is.
- * False where the value is no stream, or cannot be watched: then it is over already.
+ * Calls `onEnd` once when a streamed value ends, fails or is cancelled, or its caller aborts; the value itself
+ * stays what it is. False where the value is no stream, or cannot be watched: then it is over already.
  */
-export function whenStreamEnds(value: unknown, onEnd: () => void): boolean {
+export function whenStreamEnds(value: unknown, onEnd: () => void, caller?: AbortSignal): boolean {
   if (typeof value !== 'object' || value === null) return false;
   let ended = false;
+  let forgetCaller: (() => void) | undefined;
   const end = (): void => {
     if (ended) return;
     ended = true;
+    forgetCaller?.();
     onEnd();
   };
+  if (!watchValue(value, end)) return false;
+  // An aborted generator that nobody reads on never says that it has ended.
+  if (caller) forgetCaller = onAbort(caller, end);
+  return true;
+}
+
+function watchValue(value: object, end: () => void): boolean {
   if (isResponse(value)) return watchBody(value.body, end);
   return watchBody(value, end) || (Symbol.asyncIterator in value && watchIterable(value, end));
 }

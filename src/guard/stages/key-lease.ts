@@ -1,6 +1,7 @@
 import { environmentKeyFor } from '../../keys/environment.ts';
 import type { PoolKey } from '../../keys/key.ts';
 import type { Lease } from '../../keys/lease.ts';
+import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
 import type { Call } from '../call.ts';
 import { NoKeyError } from '../errors.ts';
@@ -37,9 +38,9 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   };
 
   /** The attempt did not begin: the retry stage decides whether to wait. */
-  const blocked = (call: Call, at: number, pending: boolean): Promise<undefined> => {
+  const blocked = (call: Call, { at, pending }: Blocked, seen: number): Promise<undefined> => {
     call.end = 'no-key';
-    call.blocked = { at, pending };
+    call.blocked = { at, pending, seen };
     return NOTHING;
   };
 
@@ -49,18 +50,21 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       if (!pool) return next(call);
       // Who waits already comes first, unless the call is half way through its keys.
       if (pool.line.size > 0 && !call.place && call.attempts === 0 && canWait(call, pool)) {
-        return blocked(call, call.now, true);
+        return blocked(call, { at: call.now, pending: true }, pool.line.announced);
       }
       const lease = leaseFor(call, pool);
       if (lease) return proceed(call, next, lease);
       // A key outside the pool is better than waiting for one inside.
       if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0) {
-        call.environmentKey = environmentKeyFor(call.provider.name, pool.pattern, env);
-        if (call.environmentKey !== undefined) return next(call);
+        const secret = environmentKeyFor(call.provider.name, pool.pattern, env);
+        // A key of the pool is away for a reason, wherever else it stands.
+        if (secret !== undefined && !pool.hasSecret(secret)) {
+          call.environmentKey = secret;
+          return next(call);
+        }
       }
       if (pool.size === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
-      const { at, pending } = pool.whyBlocked;
-      return blocked(call, at, pending);
+      return blocked(call, pool.whyBlocked, pool.line.announced);
     },
 
     attemptEnded(call) {
@@ -73,7 +77,8 @@ export function keyLeaseStage(runtime: Runtime): Stage {
           for (const accusation of call.accusations) pool.settlement.convict(accusation, now);
           call.accusations = undefined;
         }
-        if (!whenStreamEnds(call.value, () => lease.release(clock.now()))) lease.release(now);
+        const release = (): void => lease.release(clock.now());
+        if (!whenStreamEnds(call.value, release, call.options.signal)) lease.release(now);
         return;
       }
       if (call.end === 'failed' && call.failure) {
@@ -87,12 +92,18 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   };
 }
 
-function canWait({ deadlineAt }: Call, { settings }: Pool): boolean {
-  return deadlineAt !== Infinity || settings.maxWaitMs > 0;
+function canWait({ deadlineAt, now }: Call, { settings }: Pool): boolean {
+  return settings.maxWaitMs > 0 && deadlineAt > now;
 }
 
 function leaseFor(call: Call, pool: Pool): Lease | undefined {
-  const { tried, preferredKeyId } = call;
+  const { accusations, tried, preferredKeyId } = call;
+  const { doubted } = pool.settlement;
+  // A call that was refused already is not risked on keys that were refused together before: it would stop there.
+  if (accusations && doubted.size > 0) {
+    const lease = pool.lease(call, new Set([...doubted, ...(tried ?? [])]), preferredKeyId);
+    if (lease) return lease;
+  }
   const lease = pool.lease(call, tried, preferredKeyId);
   if (lease) return lease;
   if (call.takeFirst) return pool.leaseFirst(call);
