@@ -24,7 +24,7 @@ export function printed(value: unknown): string {
   for (const options of [{ depth: Infinity, showHidden: true, maxArrayLength: null, maxStringLength: null }, {}]) {
     parts.push(inspect(value, options));
   }
-  parts.push(JSON.stringify(value) ?? '');
+  parts.push(JSON.stringify({ value }));
   for (let error = value; error instanceof Error; error = error.cause) {
     parts.push(error.name, error.message, error.stack ?? '');
   }
