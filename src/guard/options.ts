@@ -20,7 +20,7 @@ export interface CallContext {
 }
 
 /** The call to guard: a function of the context, or of nothing. */
-export type GuardedFunction<T> = (context: CallContext) => Promise<T> | T;
+export type GuardedFunction<T> = (context: CallContext) => PromiseLike<T> | T;
 
 /** Options of one call. All are optional. */
 export interface ExecuteOptions {

@@ -1,0 +1,366 @@
+import { PassThrough, Readable } from 'node:stream';
+import { Stream } from 'openai/core/streaming.mjs';
+import { describe, expect, test } from 'vitest';
+import type { Bench } from './support.ts';
+import { benchOf, rejectionOf, settle } from './support.ts';
+
+const KEYS = { keyManagement: { providers: { llm: { keys: [{ id: 'k', key: 'secret-k', limits: { concurrency: 1 } }] } } } };
+
+/** How many attempts hold the only key. */
+function inFlight({ guard }: Bench): number | undefined {
+  return guard.keys.get('llm', 'k').inFlight;
+}
+
+function webStream(...chunks: string[]): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    pull(controller) {
+      const chunk = chunks.shift();
+      if (chunk === undefined) controller.close();
+      else controller.enqueue(encoder.encode(chunk));
+    },
+  });
+}
+
+function failingStream(): ReadableStream<Uint8Array> {
+  let pulls = 0;
+  return new ReadableStream({
+    pull(controller) {
+      if (pulls++ === 0) controller.enqueue(new Uint8Array(1));
+      else controller.error(new Error('connection lost'));
+    },
+  });
+}
+
+async function* counting(log: string[] = []): AsyncGenerator<number> {
+  try {
+    yield 1;
+    await Promise.resolve();
+    yield 2;
+  } finally {
+    log.push('closed');
+  }
+}
+
+/** Runs a call whose callback answers with `value`, and checks that the key is held for it. */
+async function answered<T>(value: T): Promise<{ bench: Bench; value: T }> {
+  const bench = benchOf(KEYS);
+  const result = await bench.guard.execute(() => Promise.resolve(value), 'llm');
+  expect(result).toBe(value);
+  await settle();
+  expect(inFlight(bench)).toBe(1);
+  return { bench, value: result };
+}
+
+async function expectReleased(bench: Bench): Promise<void> {
+  await settle();
+  expect(inFlight(bench)).toBe(0);
+  // Exactly once: a second release would leave -1 after the next call.
+  await bench.guard.execute(() => 'plain', 'llm');
+  expect(inFlight(bench)).toBe(0);
+}
+
+describe('a Response keeps its key until its body ends', () => {
+  const json = (): Response => new Response(webStream('{"a"', ':1}'), { headers: { 'content-type': 'application/json' } });
+
+  test.each([
+    ['text()', (response: Response) => response.text(), '{"a":1}'],
+    ['json()', (response: Response) => response.json(), { a: 1 }],
+    ['arrayBuffer()', async (response: Response) => (await response.arrayBuffer()).byteLength, 7],
+    ['blob()', async (response: Response) => (await response.blob()).size, 7],
+    ['clone(), which alone is read', (response: Response) => response.clone().text(), '{"a":1}'],
+    ['clone(), both read', async (response: Response) => [await response.clone().text(), await response.text()].length, 2],
+    ['body.getReader()', readAll, '{"a":1}'],
+    ['for await over the body', iterateAll, '{"a":1}'],
+    ['body.pipeTo()', pipeAll, '{"a":1}'],
+    ['body.pipeThrough()', pipeThroughAll, '{"a":1}'],
+    ['body.tee()', async (response: Response) => new Response(response.body!.tee()[1]).text(), '{"a":1}'],
+  ])('%s', async (_name, read: (response: Response) => Promise<unknown>, expected) => {
+    const { bench, value } = await answered(json());
+    expect(await read(value)).toEqual(expected);
+    await expectReleased(bench);
+  });
+
+  test('that is cancelled', async () => {
+    const { bench, value } = await answered(json());
+    await value.body!.cancel();
+    await expectReleased(bench);
+  });
+
+  test('of which the reader takes one chunk and leaves', async () => {
+    const { bench, value } = await answered(json());
+    for await (const chunk of value.body!) {
+      expect(chunk).toBeDefined();
+      break;
+    }
+    await expectReleased(bench);
+  });
+
+  test('that breaks off', async () => {
+    const { bench, value } = await answered(new Response(failingStream()));
+    expect(await rejectionOf(value.text())).toMatchObject({ message: 'connection lost' });
+    await expectReleased(bench);
+  });
+
+  test('but a Response without a body holds nothing', async () => {
+    const bench = benchOf(KEYS);
+    await bench.guard.execute(() => new Response(null, { status: 204 }), 'llm');
+    await expectReleased(bench);
+  });
+
+  test('and one that the callback has read already holds nothing', async () => {
+    const bench = benchOf(KEYS);
+    const response = json();
+    await response.text();
+    await bench.guard.execute(() => response, 'llm');
+    await expectReleased(bench);
+  });
+
+  test('of node-fetch, whose body is a Node stream', async () => {
+    const body = Readable.from(['a', 'b']);
+    const { bench } = await answered({ [Symbol.toStringTag]: 'Response', status: 200, body });
+    for await (const chunk of body) expect(chunk).toBeDefined();
+    await expectReleased(bench);
+  });
+});
+
+describe('other streams keep their key until they end', () => {
+  test('a ReadableStream', async () => {
+    const { bench, value } = await answered(webStream('a', 'b'));
+    expect(await new Response(value).text()).toBe('ab');
+    await expectReleased(bench);
+  });
+
+  test('a Node stream that is read to its end', async () => {
+    const { bench, value } = await answered(Readable.from(['a', 'b']));
+    const chunks: unknown[] = [];
+    for await (const chunk of value) chunks.push(chunk);
+    expect(chunks).toEqual(['a', 'b']);
+    await expectReleased(bench);
+  });
+
+  test('a Node stream that is destroyed', async () => {
+    const { bench, value } = await answered(Readable.from(['a', 'b']));
+    value.destroy();
+    await expectReleased(bench);
+  });
+
+  test('a Node stream that fails', async () => {
+    const { bench, value } = await answered(new PassThrough());
+    const errors: unknown[] = [];
+    value.on('error', error => errors.push(error));
+    value.destroy(new Error('socket hang up'));
+    await expectReleased(bench);
+    expect(errors).toMatchObject([{ message: 'socket hang up' }]);
+  });
+
+  test('the readable side of a duplex stream, whatever its other side does', async () => {
+    const { bench, value } = await answered(new PassThrough({ allowHalfOpen: true }));
+    value.push('a');
+    value.push(null);
+    value.resume();
+    await expectReleased(bench);
+  });
+
+  test('an async generator that is read to its end', async () => {
+    const { bench, value } = await answered(counting());
+    const seen: number[] = [];
+    for await (const item of value) seen.push(item);
+    expect(seen).toEqual([1, 2]);
+    await expectReleased(bench);
+  });
+
+  test('an async generator that is left early still runs its finally block', async () => {
+    const log: string[] = [];
+    const { bench, value } = await answered(counting(log));
+    for await (const item of value) if (item === 1) break;
+    expect(log).toEqual(['closed']);
+    await expectReleased(bench);
+  });
+
+  test('an async generator that is told to throw', async () => {
+    const log: string[] = [];
+    const { bench, value } = await answered(counting(log));
+    await value.next();
+    expect(await rejectionOf(value.throw(new Error('no more')))).toMatchObject({ message: 'no more' });
+    expect(log).toEqual(['closed']);
+    await expectReleased(bench);
+  });
+
+  test('an async generator that throws', async () => {
+    const { bench, value } = await answered(failing());
+    expect(await rejectionOf(value.next())).toMatchObject({ message: 'bad event' });
+    await expectReleased(bench);
+  });
+
+  test('an async iterable without return and throw', async () => {
+    const items = [1, 2];
+    const iterable = {
+      [Symbol.asyncIterator]: () => ({
+        next: () => Promise.resolve({ done: items.length === 0, value: items.shift() }),
+      }),
+    };
+    const { bench, value } = await answered(iterable);
+    for await (const item of value) if (item === 1) break;
+    await expectReleased(bench);
+    const iterator: AsyncIterator<unknown> = value[Symbol.asyncIterator]();
+    expect(await iterator.return?.('last')).toEqual({ done: true, value: 'last' });
+    expect(await rejectionOf(iterator.throw!(new Error('mine')))).toMatchObject({ message: 'mine' });
+  });
+
+  test('a frozen async iterable cannot be watched, so it holds nothing', async () => {
+    const bench = benchOf(KEYS);
+    await bench.guard.execute(() => Object.freeze({ [Symbol.asyncIterator]: () => counting() }), 'llm');
+    await expectReleased(bench);
+  });
+});
+
+describe('a stream of the OpenAI SDK keeps its key until it ends', () => {
+  const sse = 'data: {"n":1}\n\ndata: {"n":2}\n\ndata: [DONE]\n\n';
+  const open = (): Stream<{ n: number }> => Stream.fromSSEResponse(new Response(sse), new AbortController());
+
+  async function collect(stream: AsyncIterable<{ n: number }>): Promise<number[]> {
+    const seen: number[] = [];
+    for await (const { n } of stream) seen.push(n);
+    return seen;
+  }
+
+  test('and is read to its end', async () => {
+    const { bench, value } = await answered(open());
+    expect(value).toBeInstanceOf(Stream);
+    expect(await collect(value)).toEqual([1, 2]);
+    await expectReleased(bench);
+  });
+
+  test('and is left early, which aborts the request as ever', async () => {
+    const { bench, value } = await answered(open());
+    for await (const { n } of value) if (n === 1) break;
+    expect(value.controller.signal.aborted).toBe(true);
+    await expectReleased(bench);
+  });
+
+  test('and is split by tee()', async () => {
+    const { bench, value } = await answered(open());
+    const [left, right] = value.tee();
+    expect(await collect(left)).toEqual([1, 2]);
+    expect(await collect(right)).toEqual([1, 2]);
+    await expectReleased(bench);
+  });
+
+  test('and is passed on by toReadableStream()', async () => {
+    const { bench, value } = await answered(open());
+    expect(await new Response(value.toReadableStream()).text()).toBe('{"n":1}\n{"n":2}\n');
+    await expectReleased(bench);
+  });
+
+  test('and is aborted by its controller, though nobody reads it', async () => {
+    const { bench, value } = await answered(open());
+    value.controller.abort();
+    await expectReleased(bench);
+  });
+});
+
+test('a stream whose key is removed meanwhile still ends well', async () => {
+  const { bench, value } = await answered(new Response(webStream('a')));
+  bench.guard.keys.remove('llm', 'k');
+  expect(bench.guard.keys.list()[0]?.keys[0]).toMatchObject({ state: 'draining', inFlight: 1 });
+  await value.text();
+  await settle();
+  expect(bench.guard.keys.list()[0]?.keys).toEqual([]);
+});
+
+test('the answer counts when the stream begins, not when it ends', async () => {
+  const { bench } = await answered(new Response(webStream('a')));
+  expect(bench.guard.keys.get('llm', 'k')).toMatchObject({ successes: 1, inFlight: 1 });
+});
+
+describe('the signal of a callback and the stream it returned', () => {
+  test('its caller can still abort the stream', async () => {
+    const { guard } = benchOf();
+    const controller = new AbortController();
+    let seen: AbortSignal | undefined;
+    const response = await guard.execute(
+      ({ signal }) => {
+        seen = signal;
+        return new Response(webStream('a', 'b'));
+      },
+      { providerName: 'llm', signal: controller.signal },
+    );
+    controller.abort(new Error('enough'));
+    expect(seen?.aborted).toBe(true);
+    expect(seen?.reason).toMatchObject({ message: 'enough' });
+    await response.body!.cancel();
+  });
+
+  test('a stream that has ended is not aborted afterwards', async () => {
+    const { guard } = benchOf();
+    const controller = new AbortController();
+    let seen: AbortSignal | undefined;
+    const response = await guard.execute(
+      ({ signal }) => {
+        seen = signal;
+        return new Response(webStream('a', 'b'));
+      },
+      { providerName: 'llm', signal: controller.signal },
+    );
+    await response.text();
+    await settle();
+    controller.abort();
+    expect(seen?.aborted).toBe(false);
+  });
+
+  test('a generator may ask for it only while it is read', async () => {
+    const { guard } = benchOf();
+    const controller = new AbortController();
+    const stream = await guard.execute(
+      async function* (context) {
+        yield context.signal.aborted;
+        await Promise.resolve();
+        yield context.signal.aborted;
+      },
+      { signal: controller.signal },
+    );
+    expect(await stream.next()).toEqual({ done: false, value: false });
+    controller.abort();
+    expect(await stream.next()).toEqual({ done: false, value: true });
+  });
+});
+
+async function* failing(): AsyncGenerator<number> {
+  await Promise.resolve();
+  throw new Error('bad event');
+  yield 1;
+}
+
+async function readAll({ body }: Response): Promise<string> {
+  const reader: ReadableStreamDefaultReader<Uint8Array> = body!.getReader();
+  const decoder = new TextDecoder();
+  let text = '';
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return text;
+    text += decoder.decode(value);
+  }
+}
+
+async function iterateAll({ body }: Response): Promise<string> {
+  let text = '';
+  for await (const chunk of body!) text += Buffer.from(chunk).toString();
+  return text;
+}
+
+async function pipeAll({ body }: Response): Promise<string> {
+  let text = '';
+  await body!.pipeTo(
+    new WritableStream({
+      write(chunk: Uint8Array) {
+        text += Buffer.from(chunk).toString();
+      },
+    }),
+  );
+  return text;
+}
+
+function pipeThroughAll({ body }: Response): Promise<string> {
+  return new Response(body!.pipeThrough(new TransformStream())).text();
+}
