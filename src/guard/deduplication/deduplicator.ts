@@ -43,6 +43,8 @@ const LEAD: Verdict = { kind: 'lead' };
 export class Flight {
   /** Made for the first follower: most calls have none. */
   followers: Set<Follower> | undefined = undefined;
+  /** Cleared away while it was under way: its outcome is not kept. */
+  isForgotten = false;
 }
 
 /** A call that waits for an equal one. */
@@ -129,7 +131,7 @@ export class Deduplicator {
     if (signal?.aborted) return Promise.reject(new AbortedError({ cause: signal.reason }));
     const answer = this.#find(key);
     if (answer !== undefined) return this.#serve(answer.value, signal, execute);
-    const flight = this.#flights.get(key);
+    const flight = this.#flights.size === 0 ? undefined : this.#flights.get(key);
     return flight && this.#follow(key, flight, signal, execute);
   }
 
@@ -150,6 +152,7 @@ export class Deduplicator {
   clear(): void {
     this.#answers?.clear();
     // Later calls start afresh; followers of a call under way still get what they wait for.
+    for (const flight of this.#flights.values()) flight.isForgotten = true;
     this.#flights.clear();
   }
 
@@ -242,7 +245,7 @@ export class Deduplicator {
 
   /** False where the flight was forgotten while it was under way. */
   #detach(key: string, flight: Flight): boolean {
-    return this.#flights.get(key) === flight && this.#flights.delete(key);
+    return !flight.isForgotten && this.#flights.delete(key);
   }
 
   #estimateMemory(): number {
