@@ -5,6 +5,7 @@ import type { Demand, PoolKey } from './key.ts';
 import { obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset } from './quota.ts';
 import { ReadySet } from './ready-set.ts';
+import type { Obstruction } from './wait-line.ts';
 
 /** Keys of one priority, with a strategy of their own. */
 interface Tier {
@@ -21,10 +22,8 @@ interface Parked {
   readonly pending: boolean;
 }
 
-/** Why no key was found. */
-export interface Blocked {
-  /** The earliest time one may return; `Infinity` where none will by itself. */
-  readonly at: number;
+/** Why no key was found. `at` is the earliest time one may return; `Infinity` where none will by itself. */
+export interface Blocked extends Obstruction {
   /** True where a settling attempt may free one sooner. */
   readonly pending: boolean;
 }

@@ -1,26 +1,38 @@
 import type { Clock, TimerHandle } from '../clock.ts';
-import type { Blocked } from './lineup.ts';
 
 /** How a wait ended: the waiter may try again, or its time is up. */
 export type WaitEnd = 'try' | 'expired';
 
-interface Waiter {
-  readonly priority: number;
-  /** Keeps a waiter's place when it tries in vain and waits again. */
-  readonly ticket: number;
-  readonly limitAt: number;
-  blocked: Blocked;
-  /** The announcement it has answered last. */
-  heard: number;
-  resolve: ((end: WaitEnd) => void) | undefined;
+/** Why a waiter could not go on when it last tried. */
+export interface Obstruction {
+  /** Epoch ms: it may try again then. */
+  readonly at: number;
+  /** {@link WaitLine.announced} when it tried; now where absent. What was announced since is news to it. */
+  readonly seen?: number | undefined;
 }
 
 /** A place in the line, kept over several tries. */
 export interface Place {
   /** Resolves when it is this waiter's turn to try, or when its limit has come. */
-  wait(blocked: Blocked): Promise<WaitEnd>;
+  wait(obstruction: Obstruction): Promise<WaitEnd>;
   /** The waiter is through, or has given up: the next one may try. */
   leave(): void;
+}
+
+/** Waiters that want the same: where one of them cannot go on, none can. */
+interface Kind {
+  waiters: number;
+  blockedUntil: number;
+  seen: number;
+}
+
+interface Waiter {
+  readonly kindName: unknown;
+  readonly kind: Kind;
+  readonly priority: number;
+  readonly limitAt: number;
+  /** Set while it waits; not while it tries. */
+  resolve: ((end: WaitEnd) => void) | undefined;
 }
 
 /**
@@ -32,9 +44,14 @@ export class WaitLine {
   private readonly clock: Clock;
   /** In order of priority, then of arrival. */
   private readonly waiters: Waiter[] = [];
-  private tickets = 0;
+  private readonly kinds = new Map<unknown, Kind>();
   private announcements = 0;
+  /** No waiter before it has a reason to try. */
+  private cursor = 0;
   private trying: Waiter | undefined;
+  private tryingSince = 0;
+  /** No waiter's limit comes before. */
+  private nextLimitAt = Infinity;
   private timer: TimerHandle;
   private timerAt = Infinity;
 
@@ -46,91 +63,117 @@ export class WaitLine {
     return this.waiters.length;
   }
 
-  join(priority: number, limitAt: number): Place {
-    const waiter: Waiter = {
-      priority,
-      ticket: this.tickets++,
-      limitAt,
-      blocked: { at: Infinity, pending: false },
-      heard: this.announcements,
-      resolve: undefined,
-    };
+  /** How often something was announced. */
+  get announced(): number {
+    return this.announcements;
+  }
+
+  /** @param kindName the same for all who want the same, of whatever type */
+  join(priority: number, limitAt: number, kindName?: unknown): Place {
+    let kind = this.kinds.get(kindName);
+    if (!kind) this.kinds.set(kindName, (kind = { waiters: 0, blockedUntil: -Infinity, seen: 0 }));
+    kind.waiters++;
+    const waiter: Waiter = { kindName, kind, priority, limitAt, resolve: undefined };
     let index = this.waiters.length;
     while (index > 0 && this.waiters[index - 1]!.priority < priority) index--;
     this.waiters.splice(index, 0, waiter);
+    this.cursor = Math.min(this.cursor, index);
     return {
-      wait: blocked =>
-        new Promise(resolve => {
-          waiter.blocked = blocked;
-          waiter.heard = this.announcements;
-          waiter.resolve = resolve;
-          this.pass(waiter);
-        }),
-      leave: () => {
-        const at = this.waiters.indexOf(waiter);
-        if (at >= 0) this.waiters.splice(at, 1);
-        waiter.resolve = undefined;
-        this.pass(waiter);
-      },
+      wait: obstruction => new Promise(resolve => this.wait(waiter, obstruction, resolve)),
+      leave: () => this.leave(waiter),
     };
   }
 
   /** Something has settled or changed: whoever waits may try. */
   announce(): void {
-    if (this.waiters.length === 0) return;
     this.announcements++;
+    if (this.waiters.length === 0) return;
+    this.cursor = 0;
     this.advance();
   }
 
   close(): void {
-    this.clock.clearTimeout(this.timer);
-    this.timerAt = Infinity;
+    this.stopTimer();
   }
 
-  /** The one that tried is done with its turn. */
-  private pass(waiter: Waiter): void {
-    if (this.trying === waiter) this.trying = undefined;
+  private wait(waiter: Waiter, { at, seen = this.announcements }: Obstruction, resolve: (end: WaitEnd) => void): void {
+    const { kind } = waiter;
+    waiter.resolve = resolve;
+    this.nextLimitAt = Math.min(this.nextLimitAt, waiter.limitAt);
+    // Who has not just tried knows no more than those of its kind who wait already.
+    if (waiter === this.trying || kind.waiters === 1) {
+      kind.blockedUntil = at;
+      kind.seen = seen;
+    }
+    if (waiter === this.trying) this.trying = undefined;
     this.advance();
+  }
+
+  private leave(waiter: Waiter): void {
+    const index = this.waiters.indexOf(waiter);
+    if (index < 0) return;
+    this.waiters.splice(index, 1);
+    if (index < this.cursor) this.cursor--;
+    if (--waiter.kind.waiters === 0) this.kinds.delete(waiter.kindName);
+    waiter.resolve = undefined;
+    if (waiter === this.trying) this.trying = undefined;
+    if (this.waiters.length === 0) this.stopTimer();
+    else this.advance();
   }
 
   private advance(): void {
     const now = this.clock.now();
-    for (const waiter of [...this.waiters]) {
-      if (waiter.resolve && waiter.limitAt <= now) this.release(waiter, 'expired');
+    for (; !this.trying && this.cursor < this.waiters.length; this.cursor++) {
+      const waiter = this.waiters[this.cursor]!;
+      if (!waiter.resolve || !this.mayTry(waiter, now)) continue;
+      this.trying = waiter;
+      this.tryingSince = now;
+      release(waiter, 'try');
+      break;
     }
-    if (!this.trying) {
-      const next = this.waiters.find(waiter => waiter.resolve && this.mayTry(waiter, now));
-      if (next) {
-        this.trying = next;
-        this.release(next, 'try');
-      }
-    }
+    if (this.nextLimitAt <= now) this.expire(now);
     this.arm(now);
   }
 
-  private mayTry(waiter: Waiter, now: number): boolean {
-    return waiter.blocked.at <= now || waiter.heard < this.announcements;
+  private mayTry({ kind }: Waiter, now: number): boolean {
+    return kind.blockedUntil <= now || kind.seen < this.announcements;
   }
 
-  private release(waiter: Waiter, end: WaitEnd): void {
-    const { resolve } = waiter;
-    waiter.resolve = undefined;
-    resolve?.(end);
-  }
-
-  private arm(now: number): void {
-    let at = Infinity;
+  /** A waiter whose turn is about to come has it first, even at the last moment. */
+  private expire(now: number): void {
+    this.nextLimitAt = Infinity;
     for (const waiter of this.waiters) {
-      if (waiter.resolve) at = Math.min(at, waiter.limitAt, waiter.blocked.at);
+      if (!waiter.resolve) continue;
+      const isNext = this.tryingSince === now && this.mayTry(waiter, now);
+      if (waiter.limitAt <= now && !isNext) release(waiter, 'expired');
+      else this.nextLimitAt = Math.min(this.nextLimitAt, waiter.limitAt);
     }
-    if (at === this.timerAt) return;
-    this.clock.clearTimeout(this.timer);
-    this.timer = undefined;
-    this.timerAt = at;
+  }
+
+  /** The timer may fire too early, as waiters leave; never too late. */
+  private arm(now: number): void {
+    let at = Math.max(this.nextLimitAt, now + 1);
+    for (const { blockedUntil } of this.kinds.values()) if (blockedUntil > now && blockedUntil < at) at = blockedUntil;
+    if (at >= this.timerAt) return;
+    this.stopTimer();
     if (at === Infinity) return;
+    this.timerAt = at;
     this.timer = this.clock.setTimeout(() => {
       this.timerAt = Infinity;
+      this.cursor = 0;
       this.advance();
     }, at - now);
   }
+
+  private stopTimer(): void {
+    this.clock.clearTimeout(this.timer);
+    this.timer = undefined;
+    this.timerAt = Infinity;
+  }
+}
+
+function release(waiter: Waiter, end: WaitEnd): void {
+  const { resolve } = waiter;
+  waiter.resolve = undefined;
+  resolve?.(end);
 }

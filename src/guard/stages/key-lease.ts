@@ -49,7 +49,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       const { pool } = call;
       if (!pool) return next(call);
       // Who waits already comes first, unless the call is half way through its keys.
-      if (pool.line.size > 0 && !call.place && call.attempts === 0 && canWait(call, pool)) {
+      if (pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0) {
         return blocked(call, { at: call.now, pending: true }, pool.line.announced);
       }
       const lease = leaseFor(call, pool);
@@ -90,10 +90,6 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       lease.release(now);
     },
   };
-}
-
-function canWait({ deadlineAt, now }: Call, { settings }: Pool): boolean {
-  return settings.maxWaitMs > 0 && deadlineAt > now;
 }
 
 function leaseFor(call: Call, pool: Pool): Lease | undefined {

@@ -1,5 +1,6 @@
 import type { Fault } from '../../faults/fault.ts';
 import { isCorrelated } from '../../keys/accusation.ts';
+import type { Pool } from '../../keys/pool.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
 import { PoolExhaustedError } from '../errors.ts';
@@ -39,17 +40,18 @@ export function retryStage(runtime: Runtime): Stage {
   const waitForKey = async (call: Call): Promise<boolean> => {
     const { pool, blocked } = call;
     if (!pool || !blocked) return false;
-    const limitAt = waitLimitOf(call);
+    const limitAt = waitLimitOf(call, pool);
     if (blocked.at > limitAt && !blocked.pending) return false;
-    call.place ??= pool.line.join(call.priority, limitAt);
+    call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool));
     const end = await waitInLine(runtime, call, call.place, blocked);
     call.now = clock.now();
     return end === 'try';
   };
 
-  const waitLimitOf = (call: Call): number => {
-    if (call.deadlineAt !== Infinity) return call.deadlineAt;
-    call.waitLimitAt ??= clock.now() + (call.pool?.settings.maxWaitMs ?? 0);
+  /** A call that says how long it may take waits for as long; a pool that never waits never does. */
+  const waitLimitOf = (call: Call, { settings: { maxWaitMs } }: Pool): number => {
+    if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return call.deadlineAt;
+    call.waitLimitAt ??= clock.now() + maxWaitMs;
     return call.waitLimitAt;
   };
 
@@ -63,12 +65,15 @@ export function retryStage(runtime: Runtime): Stage {
 
   const enter = async (call: Call, next: Handler): Promise<unknown> => {
     let retries = 0;
-    const spend = (): boolean => {
+    /** A second try of a key was granted; it counts once it has begun. */
+    let granted = false;
+    const mayRepeatOnce = (): boolean => {
       const { enabled, retry } = runtime.config;
-      if (!enabled || !retry.enabled || retries >= retry.maxRetries) return false;
+      return enabled && retry.enabled && retries < retry.maxRetries;
+    };
+    const count = (): void => {
       retries++;
       counters.totalRetries++;
-      return true;
     };
 
     try {
@@ -79,6 +84,10 @@ export function retryStage(runtime: Runtime): Stage {
         } finally {
           call.pipeline.attemptEnded(call);
         }
+        if (granted && call.end !== 'no-key') {
+          granted = false;
+          count();
+        }
         if (call.end === 'answered') {
           if (retries > 0) counters.successAfterRetry++;
           return value;
@@ -86,8 +95,9 @@ export function retryStage(runtime: Runtime): Stage {
         if (call.end === 'no-key') {
           // All that are ready were tried: a second try of one of them costs a retry.
           if (call.tried && !call.mayRepeat) {
-            if (!spend()) return giveUp(call);
+            if (!mayRepeatOnce()) return giveUp(call);
             call.mayRepeat = true;
+            granted = true;
           } else if (!(await waitForKey(call))) {
             if (!mayTakeFirst(call)) return giveUp(call);
             call.takeFirst = true;
@@ -103,7 +113,8 @@ export function retryStage(runtime: Runtime): Stage {
         }
         if (!movesOn(call, fault)) {
           const delayMs = mayRetry(call, fault) ? backoffFor(call, fault, retries) : undefined;
-          if (delayMs === undefined || !spend()) return giveUp(call);
+          if (delayMs === undefined || !mayRepeatOnce()) return giveUp(call);
+          count();
           await counted(runtime, call, () => runtime.interruptions.sleep(call, delayMs));
           if (!call.provider.breaker.isClosed) return giveUp(call);
           call.mayRepeat = true;
@@ -124,6 +135,13 @@ export function retryStage(runtime: Runtime): Stage {
       if (call.failure && call.failure.outcome !== outcome) discard(call.failure.outcome);
     },
   };
+}
+
+/** Calls of one kind wait for the same keys: where one cannot have any, none of the others can. */
+function kindOf(call: Call, { limitsTokens }: Pool): unknown {
+  // Keys that refused this call are closed to it alone.
+  if (call.accusations) return call;
+  return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
 }
 
 function mayTakeFirst({ pool, attempts, takeFirst }: Call): boolean {
