@@ -26,25 +26,26 @@ export interface KeyManagerDependencies {
  * changed here lasts until the configuration names the pool's keys again.
  */
 export class KeyManager {
-  private readonly directory: Directory;
-  private readonly dependencies: KeyManagerDependencies;
-  private readonly retirements = new Set<TimerHandle>();
+  // Private to the engine, not to the compiler: what is printed of a guard would show the keys behind it.
+  readonly #directory: Directory;
+  readonly #dependencies: KeyManagerDependencies;
+  readonly #retirements = new Set<TimerHandle>();
 
   constructor(directory: Directory, dependencies: KeyManagerDependencies) {
-    this.directory = directory;
-    this.dependencies = dependencies;
+    this.#directory = directory;
+    this.#dependencies = dependencies;
   }
 
   /** Every pool with its keys, masked. */
   list(): PoolReport[] {
-    const now = this.dependencies.clock.now();
-    return [...this.directory.all()].map(pool => reportPool(pool, now));
+    const now = this.#dependencies.clock.now();
+    return [...this.#directory.all()].map(pool => reportPool(pool, now));
   }
 
   /** @throws ConfigError where there is no such pool or key */
   get(pool: string, keyId: string): KeyReport {
     const key = this.keyOf(pool, keyId);
-    return reportPool(this.poolOf(pool), this.dependencies.clock.now()).keys.find(({ id }) => id === key.id)!;
+    return reportPool(this.poolOf(pool), this.#dependencies.clock.now()).keys.find(({ id }) => id === key.id)!;
   }
 
   /**
@@ -92,7 +93,7 @@ export class KeyManager {
   replace(pool: string, keyId: string, secret: string, { overlapMs = 0, id }: ReplaceOptions = {}): string {
     const owner = this.poolOf(pool);
     const old = this.keyOf(pool, keyId);
-    const { clock, events } = this.dependencies;
+    const { clock, events } = this.#dependencies;
     const { weight, priority, models, excludeModels, group, limits, tier, region, tags } = old.settings;
     const traits = { weight, priority, models, excludeModels, group, limits, tier, region, tags };
     const newId = this.add(owner.pattern, { ...traits, key: secret, id });
@@ -106,13 +107,13 @@ export class KeyManager {
     }
     const timer = clock.setTimeout(
       () => {
-        this.retirements.delete(timer);
+        this.#retirements.delete(timer);
         this.retire(owner, old, newId);
       },
       overlapMs,
       true,
     );
-    this.retirements.add(timer);
+    this.#retirements.add(timer);
     return newId;
   }
 
@@ -135,26 +136,27 @@ export class KeyManager {
   }
 
   close(): void {
-    for (const timer of this.retirements) this.dependencies.clock.clearTimeout(timer);
-    this.retirements.clear();
+    for (const timer of this.#retirements) this.#dependencies.clock.clearTimeout(timer);
+    this.#retirements.clear();
   }
 
   private retire(pool: Pool, old: PoolKey, newId: string): void {
     const successor = pool.get(newId);
     const refused = successor && (successor.gate.state === 'disabled' || successor.gate.state === 'suspect');
     if (refused) {
-      this.dependencies.warn(`${where(pool)}: the key that was to replace ${old.id} is refused; ${old.id} stays in use`);
+      this.#dependencies.warn(`${where(pool)}: the key that was to replace ${old.id} is refused; ${old.id} stays in use`);
       return;
     }
     if (pool.get(old.id) === old) pool.drain(old);
   }
 
   private poolOf(name: string): Pool {
-    const pool = this.directory.get(name) ?? this.directory.resolve(name);
+    const pool = this.#directory.get(name) ?? this.#directory.resolve(name);
     if (pool) return pool;
-    const known = [...this.directory.all()].map(({ pattern }) => JSON.stringify(pattern)).join(', ');
+    const known = [...this.#directory.all()].map(({ pattern }) => JSON.stringify(pattern)).join(', ');
+    // Not repeated: where arguments are mixed up, the name is a key.
     throw new ConfigError([
-      { path: 'keyManagement.providers', message: `no pool ${JSON.stringify(name)}; there are ${known || 'none'}` },
+      { path: 'keyManagement.providers', message: `no pool of that name; there are ${known || 'none'}` },
     ]);
   }
 
