@@ -9,6 +9,7 @@ import { normalizeKeys, type KeyEntry } from './normalize.ts';
 import { Pool, type PoolSettings } from './pool.ts';
 import type { QuotaLimits } from './quota.ts';
 import { ProviderResolver } from './resolution.ts';
+import { shielded } from './shielded-strategy.ts';
 import type { CooldownSettings, KeyChange } from './settlement.ts';
 import type { Validate } from './validation.ts';
 
@@ -45,6 +46,8 @@ const DEFAULT_VALIDATE_TIMEOUT_MS = 10_000;
 /** All pools, and which one a provider's name leads to. */
 export class Directory {
   private readonly dependencies: DirectoryDependencies;
+  /** Strategies from outside, shielded once, so that an update leaves them what they know. */
+  private readonly strategies = new WeakMap<SelectionStrategy | StrategyFactory, StrategyFactory>();
   private readonly pools = new Map<string, { readonly pool: Pool; readonly healthCheck: HealthCheck }>();
   private resolver = new ProviderResolver<Pool>([]);
   private enabled = true;
@@ -64,8 +67,9 @@ export class Directory {
     this.lastProvider = undefined;
     for (const [pattern, { pool, healthCheck }] of this.pools) {
       if (Object.hasOwn(providers, pattern)) continue;
+      // Who waits for its keys hears that there are none.
       for (const key of [...pool.keys()]) pool.drain(key);
-      pool.close();
+      pool.validation.close();
       healthCheck.close();
       this.pools.delete(pattern);
     }
@@ -75,7 +79,8 @@ export class Directory {
         known && !renamesKeys
           ? [...known.pool.keys()].filter(key => !key.draining).map(key => key.settings)
           : normalizeKeys(config.keys, { pattern, env: this.dependencies.env, warn: this.dependencies.warn });
-      const settings = poolSettings(pattern, config, keys, maxWaitMs);
+      const strategy = this.strategyOf(pattern, config.strategy);
+      const settings = poolSettings(pattern, config, { keys, maxWaitMs, strategy });
       if (known) known.pool.configure(settings);
       const { pool, healthCheck } = known ?? this.create(settings);
       healthCheck.configure(config.healthCheck);
@@ -114,6 +119,24 @@ export class Directory {
     }
   }
 
+  private strategyOf(pattern: string, strategy: PoolConfig['strategy']): StrategyFactory {
+    if (typeof strategy === 'string') return strategyFactory(strategy);
+    let factory = this.strategies.get(strategy);
+    if (!factory) {
+      let isReported = false;
+      factory = shielded(strategy, error => {
+        if (isReported) return;
+        isReported = true;
+        this.dependencies.warn(
+          `keyManagement.providers[${JSON.stringify(pattern)}].strategy threw ${errorName(error)}; ` +
+            'where it does not choose, keys are taken in pool order',
+        );
+      });
+      this.strategies.set(strategy, factory);
+    }
+    return factory;
+  }
+
   private create(settings: PoolSettings): { pool: Pool; healthCheck: HealthCheck } {
     const { clock, random, onKeyChange } = this.dependencies;
     const pool: Pool = new Pool(settings, { clock, random, onKeyChange: change => onKeyChange(pool, change) });
@@ -121,21 +144,23 @@ export class Directory {
   }
 }
 
+function errorName(error: unknown): string {
+  return error instanceof Error ? error.name : typeof error;
+}
+
 function poolSettings(
   pattern: string,
   config: PoolConfig,
-  keys: PoolSettings['keys'],
-  maxWaitMs: number,
+  { keys, maxWaitMs, strategy }: Pick<PoolSettings, 'keys' | 'maxWaitMs' | 'strategy'>,
 ): PoolSettings {
-  const { strategy } = config;
   const profile = profileFor(pattern, config.profile);
   const { dayTimeZone } = profile;
   const isKnown = config.profile !== undefined || profile !== profileFor('');
   return {
     pattern,
     keys,
-    strategyName: typeof strategy === 'string' ? strategy : strategy.name || 'custom',
-    strategy: strategyFactory(strategy),
+    strategyName: typeof config.strategy === 'string' ? config.strategy : config.strategy.name || 'custom',
+    strategy,
     fallbackBehavior: config.fallbackBehavior,
     groups: config.groups,
     cooldown: config.cooldown,

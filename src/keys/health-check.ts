@@ -1,6 +1,7 @@
 import type { Clock, TimerHandle } from '../clock.ts';
 import type { PoolKey } from './key.ts';
 import type { Pool } from './pool.ts';
+import type { Verdict } from './validation.ts';
 
 export interface HealthCheckSettings {
   readonly enabled: boolean;
@@ -13,6 +14,7 @@ export class HealthCheck {
   private readonly clock: Clock;
   private settings: HealthCheckSettings | undefined;
   private timer: TimerHandle;
+  private isRunning = false;
   private closed = false;
 
   constructor(pool: Pool, clock: Clock) {
@@ -20,42 +22,46 @@ export class HealthCheck {
     this.clock = clock;
   }
 
+  /** Also where only `validate` has come or gone. */
   configure(settings: HealthCheckSettings | undefined): void {
-    if (settings?.enabled === this.settings?.enabled && settings?.intervalMs === this.settings?.intervalMs) return;
+    const isSame = settings?.enabled === this.settings?.enabled && settings?.intervalMs === this.settings?.intervalMs;
     this.settings = settings;
-    this.clock.clearTimeout(this.timer);
-    this.timer = undefined;
-    this.schedule();
+    if (!isSame || this.timer === undefined) this.schedule();
   }
 
   close(): void {
     this.closed = true;
     this.clock.clearTimeout(this.timer);
+    this.timer = undefined;
   }
 
   private schedule(): void {
-    if (this.closed || !this.settings?.enabled || !this.pool.settings.validate) return;
-    this.timer = this.clock.setTimeout(
-      () => {
-        void this.round().finally(() => this.schedule());
-      },
-      this.settings.intervalMs,
-      true,
-    );
+    this.clock.clearTimeout(this.timer);
+    this.timer = undefined;
+    if (this.closed || this.isRunning || !this.settings?.enabled || !this.pool.settings.validate) return;
+    this.timer = this.clock.setTimeout(() => void this.run(), this.settings.intervalMs, true);
+  }
+
+  private async run(): Promise<void> {
+    this.isRunning = true;
+    await this.round();
+    this.isRunning = false;
+    this.schedule();
   }
 
   /**
-   * The verdicts of a round are weighed together: when every key of several is refused, the fault is not
-   * theirs but the network's, the address's or the provider's, and nobody is disabled.
+   * The verdicts of a round are weighed together: where none of several keys is good, the fault is not theirs
+   * but the network's, the address's or the provider's, and nobody is disabled.
    */
   private async round(): Promise<void> {
-    const verdicts: [PoolKey, boolean | undefined][] = [];
+    const verdicts: [PoolKey, Verdict][] = [];
     for (const key of this.pool.keys()) {
-      if (this.closed) return;
       if (key.held === undefined && !key.draining) verdicts.push([key, await this.pool.validation.ask(key)]);
+      if (this.closed) return;
     }
-    const allRefused = verdicts.length > 1 && verdicts.every(([, valid]) => valid === false);
-    if (allRefused) return;
-    for (const [key, valid] of verdicts) this.pool.validation.settle(key, valid);
+    const isWeighed = verdicts.length === 1 || verdicts.some(([, verdict]) => verdict === true);
+    for (const [key, verdict] of verdicts) {
+      if (isWeighed || verdict !== false) this.pool.validation.settle(key, verdict);
+    }
   }
 }

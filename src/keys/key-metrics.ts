@@ -1,7 +1,4 @@
-import { createHistogram, type RecordableHistogram } from 'node:perf_hooks';
-
-/** An answer slower than this is recorded as this slow, in ms. */
-const SLOWEST_MS = 3_600_000;
+import { LatencyHistogram } from './latency-histogram.ts';
 
 export interface LatencySummary {
   readonly p50: number;
@@ -19,13 +16,12 @@ export class KeyMetrics {
   outputTokens = 0;
   cost = 0;
   private failuresByKind: Map<string, number> | undefined;
-  private histogram: RecordableHistogram | undefined;
+  private histogram: LatencyHistogram | undefined;
 
   success(latencyMs: number): void {
     this.successes++;
-    // Two figures keep the histogram at some 16 KB and its error below 1 %.
-    this.histogram ??= createHistogram({ lowest: 1, highest: SLOWEST_MS, figures: 2 });
-    this.histogram.record(Math.min(SLOWEST_MS, Math.max(1, Math.round(latencyMs))));
+    this.histogram ??= new LatencyHistogram();
+    this.histogram.record(latencyMs);
   }
 
   failure(kind: string): void {

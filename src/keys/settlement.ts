@@ -130,11 +130,11 @@ export class Settlement {
   validated(key: PoolKey, valid: boolean | undefined, now: number): void {
     const { gate } = key;
     const from = gate.state;
-    gate.probeUntil = 0;
     if (valid === false) {
       this.suspects.delete(gate);
       gate.disable(this.disabledUntil(Math.max(0, gate.strikes - (from === 'suspect' ? 1 : 0)), now), 'validation failed', now);
     } else if (from === 'disabled' || from === 'suspect') {
+      gate.probeUntil = 0;
       if (valid) {
         this.suspects.delete(gate);
         gate.recover();

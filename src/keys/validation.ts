@@ -1,7 +1,8 @@
 import type { Clock } from '../clock.ts';
 import { classify } from '../faults/classify.ts';
-import { readEvidence } from '../faults/evidence.ts';
+import { isFailureValue, readEvidence, type Outcome } from '../faults/evidence.ts';
 import { profileFor } from '../faults/profiles.ts';
+import { concealed, INSPECT } from './concealed.ts';
 import type { PoolKey } from './key.ts';
 import type { Pool } from './pool.ts';
 
@@ -15,7 +16,7 @@ export interface ValidationContext {
   readonly signal: AbortSignal;
 }
 
-/** `true` or nothing: good. `false` or a credential fault thrown: bad. Any other error says nothing. */
+/** `true` or nothing: good. `false`, or a credential fault thrown or returned: bad. Any other error says nothing. */
 export type Validate = (context: ValidationContext) => unknown;
 
 /** A verdict on a key: `undefined` where the call failed in a way that says nothing about it. */
@@ -38,8 +39,9 @@ export class Validation {
     void this.run(key);
   }
 
-  /** Validates and lets the verdict take effect. */
+  /** Validates and lets the verdict take effect. Without a `validate` there is none. */
   async run(key: PoolKey): Promise<Verdict> {
+    if (!this.pool.settings.validate) return undefined;
     const verdict = await this.ask(key);
     this.settle(key, verdict);
     return verdict;
@@ -56,6 +58,8 @@ export class Validation {
   }
 
   settle(key: PoolKey, verdict: Verdict): void {
+    // The key may have been taken out meanwhile.
+    if (this.pool.get(key.id) !== key) return;
     this.pool.settlement.validated(key, verdict, this.clock.now());
     this.pool.line.announce();
   }
@@ -68,20 +72,47 @@ export class Validation {
     const { validate, validateTimeoutMs, profile, pattern } = this.pool.settings;
     if (!validate) return undefined;
     const { signal } = controller;
+    /** Only a refusal of the key itself says something about it. */
+    const read = async (outcome: Outcome): Promise<Verdict> => {
+      const evidence = await readEvidence(outcome, this.clock);
+      const { scope, action } = classify(evidence, { profile: profile ?? profileFor(pattern), now: this.clock.now() });
+      return scope.startsWith('key') && (action === 'disable' || action === 'probation') ? false : undefined;
+    };
     const timer = this.clock.setTimeout(() => controller.abort(), validateTimeoutMs, true);
     const stopped = new Promise<undefined>(resolve => {
       signal.addEventListener('abort', () => resolve(undefined), { once: true });
     });
     try {
-      const answer = Promise.resolve(validate({ apiKey: key.reveal(), keyId: key.id, provider: pattern, signal }));
-      return await Promise.race([answer.then(valid => valid !== false), stopped]);
+      const answer = Promise.resolve(validate(new KeyInQuestion(key, pattern, signal)));
+      const verdict = answer.then(value => (isFailureValue(value) ? read({ value }) : value !== false));
+      return await Promise.race([verdict, stopped]);
     } catch (error) {
-      const evidence = await readEvidence({ error }, this.clock);
-      const { scope, action } = classify(evidence, { profile: profile ?? profileFor(pattern), now: this.clock.now() });
-      const isRefused = scope.startsWith('key') && (action === 'disable' || action === 'probation');
-      return isRefused ? false : undefined;
+      return await read({ error });
     } finally {
       this.clock.clearTimeout(timer);
     }
+  }
+}
+
+/** Printed, it shows a mask in the key's place. */
+class KeyInQuestion implements ValidationContext {
+  readonly apiKey: string;
+  readonly keyId: string;
+  readonly provider: string;
+  readonly signal: AbortSignal;
+
+  constructor(key: PoolKey, pattern: string, signal: AbortSignal) {
+    this.apiKey = key.reveal();
+    this.keyId = key.id;
+    this.provider = pattern;
+    this.signal = signal;
+  }
+
+  toJSON(): object {
+    return concealed(this);
+  }
+
+  [INSPECT](): object {
+    return concealed(this);
   }
 }
