@@ -1,4 +1,5 @@
 import type { Clock } from '../clock.ts';
+import { concealed, INSPECT } from '../keys/concealed.ts';
 import type { Lease } from '../keys/lease.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
@@ -61,6 +62,15 @@ export class AttemptContext implements CallContext {
     this.#forgetGuard?.();
     const forgetCaller = this.#forgetCaller;
     if (forgetCaller && !whenStreamEnds(value, forgetCaller)) forgetCaller();
+  }
+
+  /** Logs get a mask in the key's place; whoever takes `apiKey` or copies the context gets the key. */
+  toJSON(): object {
+    return concealed(this);
+  }
+
+  [INSPECT](): object {
+    return concealed(this);
   }
 
   #connect(): void {
