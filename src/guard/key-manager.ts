@@ -1,12 +1,13 @@
 import type { Clock, TimerHandle } from '../clock.ts';
 import type { Directory } from '../keys/directory.ts';
 import type { PoolKey } from '../keys/key.ts';
+import { redactSecret } from '../keys/mask.ts';
 import { normalizeKeys, type KeyEntry, type NormalizedKey } from '../keys/normalize.ts';
 import type { Pool } from '../keys/pool.ts';
 import { parseConfig } from './config/parse.ts';
 import { ConfigError } from './errors.ts';
 import type { Events } from './events.ts';
-import { reportPool, type KeyReport, type PoolReport } from './key-report.ts';
+import { reportKey, reportPool, type KeyReport, type PoolReport } from './key-report.ts';
 
 export interface ReplaceOptions {
   /** How long both keys serve, in ms; default 0: the old one only finishes what it has begun. */
@@ -44,8 +45,7 @@ export class KeyManager {
 
   /** @throws ConfigError where there is no such pool or key */
   get(pool: string, keyId: string): KeyReport {
-    const key = this.keyOf(pool, keyId);
-    return reportPool(this.poolOf(pool), this.#dependencies.clock.now()).keys.find(({ id }) => id === key.id)!;
+    return reportKey(this.poolOf(pool), this.keyOf(pool, keyId), this.#dependencies.clock.now());
   }
 
   /**
@@ -56,7 +56,8 @@ export class KeyManager {
   add(pool: string, key: KeyEntry): string {
     const owner = this.poolOf(pool);
     const settings = this.normalize(owner, key);
-    const twin = [...owner.keys()].find(known => known.id === settings.id || known.hasSecret(settings.key));
+    const isTwin = (known: PoolKey): boolean => known.id === settings.id || known.hasSecret(settings.key);
+    const twin = [...owner.keys()].find(known => !known.draining && isTwin(known));
     if (twin) throw notUsable(owner, `is in the pool already, as ${JSON.stringify(twin.id)}`);
     return owner.insert(settings).id;
   }
@@ -70,9 +71,16 @@ export class KeyManager {
     this.poolOf(pool).drain(this.keyOf(pool, keyId));
   }
 
-  /** @throws ConfigError where there is no such pool or key */
+  /**
+   * Puts a key back into use that was disabled, by a person or for a refusal.
+   *
+   * @throws ConfigError where there is no such pool or key
+   */
   enable(pool: string, keyId: string): void {
-    this.poolOf(pool).unhold(this.keyOf(pool, keyId));
+    const owner = this.poolOf(pool);
+    const key = this.keyOf(pool, keyId);
+    owner.unhold(key);
+    if (key.gate.state === 'disabled') owner.reset(key);
   }
 
   /**
@@ -81,7 +89,9 @@ export class KeyManager {
    * @throws ConfigError where there is no such pool or key
    */
   disable(pool: string, keyId: string, reason = 'disabled by hand'): void {
-    this.poolOf(pool).hold(this.keyOf(pool, keyId), reason);
+    const key = this.keyOf(pool, keyId);
+    // Shown in stats and events, and often what a provider said, which may repeat the key.
+    this.poolOf(pool).hold(key, redactSecret(reason, key.reveal()));
   }
 
   /**
@@ -141,13 +151,15 @@ export class KeyManager {
   }
 
   private retire(pool: Pool, old: PoolKey, newId: string): void {
+    if (pool.get(old.id) !== old) return;
     const successor = pool.get(newId);
-    const refused = successor && (successor.gate.state === 'disabled' || successor.gate.state === 'suspect');
-    if (refused) {
-      this.#dependencies.warn(`${where(pool)}: the key that was to replace ${old.id} is refused; ${old.id} stays in use`);
+    const isRefused = successor?.gate.state === 'disabled' || successor?.gate.state === 'suspect';
+    if (!successor || successor.held !== undefined || isRefused) {
+      const what = isRefused ? 'is refused' : 'is not in use';
+      this.#dependencies.warn(`${where(pool)}: the key that was to replace ${old.id} ${what}; ${old.id} stays`);
       return;
     }
-    if (pool.get(old.id) === old) pool.drain(old);
+    pool.drain(old);
   }
 
   private poolOf(name: string): Pool {

@@ -1,8 +1,5 @@
 import { loadKeysFromEnv, variableBase, type Environment } from './environment.ts';
-import { secretId } from './mask.ts';
-
-/** Anything shorter is a placeholder, and may well be part of an id by chance. */
-const SHORTEST_SECRET = 8;
+import { holdsSecret, secretId } from './mask.ts';
 
 /** Limits of one key; absent ones do not apply. */
 export interface KeyLimits {
@@ -99,7 +96,7 @@ function fromEntries(entries: readonly KeyEntry[], { pattern, warn }: NormalizeC
       return;
     }
     let id = config.id?.trim() ?? '';
-    if (secret.length >= SHORTEST_SECRET && id.includes(secret)) {
+    if (holdsSecret(id, secret)) {
       warn(`${place} has its own secret in its id, which is shown; the id was replaced`);
       id = '';
     }

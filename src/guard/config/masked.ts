@@ -1,7 +1,7 @@
-import { maskSecret } from '../../keys/mask.ts';
+import { holdsSecret, maskSecret } from '../../keys/mask.ts';
 import { parseConfig } from './parse.ts';
 import { isOptions, ownMember } from './plain.ts';
-import type { ResolvedConfig, ResolvedKeyProvider } from './types.ts';
+import type { ResolvedConfig, ResolvedKey, ResolvedKeyProvider } from './types.ts';
 
 type Keys = ResolvedKeyProvider['keys'];
 
@@ -21,8 +21,14 @@ function maskKeys(keys: Keys): Keys {
   if ('env' in keys) return keys;
   return keys.map(entry => {
     if (typeof entry === 'string') return mask(entry);
-    return typeof entry?.key === 'string' ? { ...entry, key: mask(entry.key) } : entry;
+    return typeof entry?.key === 'string' ? maskEntry(entry, entry.key) : entry;
   });
+}
+
+function maskEntry(entry: ResolvedKey, secret: string): ResolvedKey {
+  const masked = { ...entry, key: mask(secret) };
+  // Such an id was replaced when the pool was made, and would show the key here all the same.
+  return entry.id !== undefined && holdsSecret(entry.id, secret.trim()) ? { ...masked, id: undefined } : masked;
 }
 
 /** Blank entries are no keys; masked, they would look like one. */
