@@ -64,7 +64,7 @@ function poolOf({ Pool, normalizeKeys, strategyFactory, systemClock }: Subject, 
   const entries = Array.from({ length: size }, (_, i) => ({
     id: `key-${i}`,
     key: `bench-secret-${i}`,
-    limits: { rpm: 1e6, tpm: 1e9 },
+    limits: { rpm: 1e9, tpm: 1e12 },
   }));
   return new Pool(
     {

@@ -44,7 +44,7 @@ function guardOf({ ExecutionGuard }: Subject, size: number, full = false, concur
   const keys = Array.from({ length: size }, (_, i) => ({
     id: `key-${i}`,
     key: `bench-secret-${i}`,
-    limits: { rpm: 1e6, tpm: 1e9 },
+    limits: { rpm: 1e9, tpm: 1e12 },
   }));
   return new ExecutionGuard({
     queue: { concurrency, maxQueueSize: PENDING },

@@ -1,3 +1,6 @@
+/** Code is compiled on another thread, which takes its time on a busy machine. */
+const WARM_UP_MS = 200;
+
 /** Something to be timed: does its work `count` times. */
 export interface Contender {
   readonly label: string;
@@ -35,12 +38,12 @@ export async function timeInRounds(
 /** How often the work fits the time. Finding out warms the contender up. */
 async function countFor(contender: Contender, roundMs: number): Promise<number> {
   let count = 64;
-  let passes = 0;
+  let spentMs = 0;
   for (;;) {
     const elapsedMs = await timeMs(contender, count);
-    // The first long enough run was still being compiled.
-    if (elapsedMs >= roundMs / 2 && ++passes >= 3) return Math.max(1, Math.round((count * roundMs) / elapsedMs));
+    spentMs += elapsedMs;
     if (elapsedMs < roundMs / 2) count *= 2;
+    else if (spentMs >= WARM_UP_MS) return Math.max(1, Math.round((count * roundMs) / elapsedMs));
   }
 }
 
