@@ -8,13 +8,15 @@ const MAX_NAMED = 100;
 
 /** Why no key of the pool could be had, key by key. */
 export function exhaustedDetails(call: Call, pool: Pool | undefined, now: number) {
-  const at = call.blocked?.at ?? Infinity;
-  const isKnown = at !== Infinity && at > now;
+  const demand = { model: call.model, tokens: call.tokens, now };
+  const { at, pending } = pool?.outlook(demand) ?? { at: Infinity, pending: false };
+  // An attempt under way may end at any moment, and free its key.
+  const retryAtMs = pending ? now : at;
   return {
     provider: call.provider.name,
     attempts: call.trail,
-    keys: pool ? obstaclesOf(pool, { model: call.model, tokens: call.tokens, now }) : [],
-    ...(isKnown && { retryAtMs: at, retryAfterMs: at - now }),
+    keys: pool ? obstaclesOf(pool, demand) : [],
+    ...(retryAtMs !== Infinity && { retryAtMs, retryAfterMs: retryAtMs - now }),
   };
 }
 

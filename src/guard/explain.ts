@@ -1,4 +1,5 @@
-import type { KeyState } from '../keys/obstacle.ts';
+import type { Demand, PoolKey } from '../keys/key.ts';
+import { doubtOf, type KeyState } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { BreakerState } from './provider-breaker.ts';
 import type { ProviderState } from './provider-state.ts';
@@ -36,6 +37,27 @@ export interface Explanation {
   readonly keys: readonly KeyExplanation[];
 }
 
+/** A key that nothing holds back is taken, or stands behind the one that is. */
+function whyReady(key: PoolKey, chosen: PoolKey | undefined, pool: Pool): string {
+  const doubt = doubtOf(key);
+  if (doubt && pool.validatesFirst(key)) return `${doubt}: ${key.gate.reason}; validated before its next use`;
+  if (key === chosen) return `chosen by ${pool.settings.strategyName}`;
+  if (doubt && key.gate.lastInLine) return `${doubt}: ${key.gate.reason}; last in line`;
+  return chosen && chosen.priority < key.priority ? 'ready, a backup' : 'ready, not its turn';
+}
+
+function explainKey(key: PoolKey, chosen: PoolKey | undefined, pool: Pool, demand: Demand): KeyExplanation {
+  const obstacle = pool.obstacleOf(key, demand);
+  return {
+    id: key.id,
+    mask: key.mask,
+    state: obstacle?.state ?? doubtOf(key) ?? 'ready',
+    chosen: key === chosen,
+    why: obstacle?.reason ?? whyReady(key, chosen, pool),
+    until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
+  };
+}
+
 export function explainPool(
   name: string,
   provider: ProviderState | undefined,
@@ -45,22 +67,6 @@ export function explainPool(
 ): Explanation {
   const demand = { model: options.model, tokens: options.tokens ?? 0, now };
   const chosen = pool?.peek(demand);
-  const keys: KeyExplanation[] = [];
-  for (const key of pool?.keys() ?? []) {
-    const obstacle = pool?.obstacleOf(key, demand);
-    const isChosen = key === chosen;
-    const why = isChosen
-      ? `chosen by ${pool?.settings.strategyName ?? ''}`
-      : (obstacle?.reason ?? 'ready, not its turn');
-    keys.push({
-      id: key.id,
-      mask: key.mask,
-      state: obstacle?.state ?? 'ready',
-      chosen: isChosen,
-      why,
-      until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
-    });
-  }
   return {
     provider: name,
     pool: pool?.pattern,
@@ -68,6 +74,6 @@ export function explainPool(
     circuitBreakerState: provider?.breaker.state ?? 'CLOSED',
     waiting: provider?.lane.waiting ?? 0,
     keyId: chosen?.id,
-    keys,
+    keys: pool ? [...pool.keys()].map(key => explainKey(key, chosen, pool, demand)) : [],
   };
 }

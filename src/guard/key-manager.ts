@@ -2,6 +2,7 @@ import type { Clock, TimerHandle } from '../clock.ts';
 import type { Directory } from '../keys/directory.ts';
 import type { PoolKey } from '../keys/key.ts';
 import { redactSecret } from '../keys/mask.ts';
+import { doubtOf } from '../keys/obstacle.ts';
 import { normalizeKeys, type KeyEntry, type NormalizedKey } from '../keys/normalize.ts';
 import type { Pool } from '../keys/pool.ts';
 import { parseConfig } from './config/parse.ts';
@@ -153,7 +154,7 @@ export class KeyManager {
   private retire(pool: Pool, old: PoolKey, newId: string): void {
     if (pool.get(old.id) !== old) return;
     const successor = pool.get(newId);
-    const isRefused = successor?.gate.state === 'disabled' || successor?.gate.state === 'suspect';
+    const isRefused = successor !== undefined && doubtOf(successor) !== undefined;
     if (!successor || successor.held !== undefined || isRefused) {
       const what = isRefused ? 'is refused' : 'is not in use';
       this.#dependencies.warn(`${where(pool)}: the key that was to replace ${old.id} ${what}; ${old.id} stays`);

@@ -1,6 +1,6 @@
 import type { LatencySummary } from '../keys/key-metrics.ts';
 import type { PoolKey } from '../keys/key.ts';
-import type { KeyState, Obstacle } from '../keys/obstacle.ts';
+import { doubtOf, type KeyState } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { QuotaDimension, QuotaUse } from '../keys/quota.ts';
 
@@ -52,25 +52,25 @@ export interface PoolReport {
 }
 
 export function reportPool(pool: Pool, now: number): PoolReport {
-  const demand = { model: undefined, tokens: 0, now };
   const keys: KeyReport[] = [];
   let ready = 0;
   for (const key of pool.keys()) {
-    const obstacle = pool.obstacleOf(key, demand);
-    if (!obstacle) ready++;
-    keys.push(reportKey(key, obstacle, now));
+    keys.push(reportKey(pool, key, now));
+    if (!pool.obstacleOf(key, { model: undefined, tokens: 0, now })) ready++;
   }
   return { pattern: pool.pattern, strategy: pool.settings.strategyName, ready, waiting: pool.line.size, keys };
 }
 
-function reportKey(key: PoolKey, obstacle: Obstacle | undefined, now: number): KeyReport {
+export function reportKey(pool: Pool, key: PoolKey, now: number): KeyReport {
   const { metrics, settings } = key;
-  const state = obstacle?.state ?? 'ready';
+  const obstacle = pool.obstacleOf(key, { model: undefined, tokens: 0, now });
+  const doubt = doubtOf(key);
+  const state = obstacle?.state ?? doubt ?? 'ready';
   return {
     id: key.id,
     mask: key.mask,
     state,
-    reason: obstacle?.reason,
+    reason: obstacle?.reason ?? (doubt && `${key.gate.reason}; to be proved by its next use`),
     until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
     group: key.group,
     weight: settings.weight,

@@ -25,6 +25,11 @@ export function obstacleOf(key: PoolKey, demand: Demand, dayReset: DayReset | un
   return heldObstacle(key) ?? gateObstacle(key, demand) ?? limitObstacle(key, demand, dayReset);
 }
 
+/** Time ends a cool-down; a doubt about the key itself lasts until an answer or a validation ends it. */
+export function doubtOf({ gate }: PoolKey): 'disabled' | 'suspect' | undefined {
+  return gate.state === 'disabled' || gate.state === 'suspect' ? gate.state : undefined;
+}
+
 function heldObstacle({ draining, held }: PoolKey): Obstacle | undefined {
   const never = { at: Infinity, pending: false, concerns: 'all' } as const;
   if (draining) return { ...never, state: 'draining', reason: 'draining' };

@@ -8,7 +8,7 @@ import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
 import { Lineup, type Blocked } from './lineup.ts';
 import type { NormalizedKey } from './normalize.ts';
-import { obstacleOf, type Obstacle } from './obstacle.ts';
+import { doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
 import { Settlement, type CooldownSettings, type KeyChange, type SettlementPool } from './settlement.ts';
 import { Validation, type Validate } from './validation.ts';
@@ -168,9 +168,15 @@ export class Pool implements LeaseHolder, SettlementPool {
     }
   }
 
+  /** When a key may be had. */
+  outlook(demand: Demand): Blocked {
+    const lineup = this.lineupFor(demand.model);
+    return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
+  }
+
   /** A validation call costs nothing: where the pool has one, no real call is risked on a doubtful key. */
-  validatesFirst({ gate }: PoolKey): boolean {
-    return this.settings.validate !== undefined && (gate.state === 'disabled' || gate.state === 'suspect');
+  validatesFirst(key: PoolKey): boolean {
+    return this.settings.validate !== undefined && doubtOf(key) !== undefined;
   }
 
   /** Why the key cannot be leased for `demand` now; undefined where it can. */
