@@ -32,7 +32,7 @@ const noRotation = new EventEmitter().setMaxListeners(0);
  * call that began before the breaker opened must not close it.
  */
 export class ProviderBreaker {
-  settings: BreakerSettings;
+  private settings: BreakerSettings;
   private readonly clock: Clock;
   private readonly onChange: (state: BreakerState) => void;
   private failures = 0;
@@ -51,6 +51,12 @@ export class ProviderBreaker {
     this.onChange = onChange;
   }
 
+  /** A shorter recovery time ends an open breaker's earlier. */
+  configure(settings: BreakerSettings): void {
+    this.settings = settings;
+    this.shorten();
+  }
+
   get isClosed(): boolean {
     return this.openUntil === 0;
   }
@@ -62,11 +68,9 @@ export class ProviderBreaker {
 
   /** What is left of an open breaker's time, in ms; 0 once a probe may go. */
   get retryAfterMs(): number {
-    if (this.openUntil === 0) return 0;
-    const now = this.clock.now();
-    // It was set back, or the recovery time was shortened: no breaker is open for longer than that.
-    this.openUntil = Math.min(this.openUntil, now + this.settings.recoveryTimeMs);
-    return Math.max(0, this.openUntil - now);
+    // The clock may have been set back.
+    this.shorten();
+    return Math.max(0, this.openUntil - this.clock.now());
   }
 
   /** The epoch a call made now belongs to; goes back in with its vote. */
@@ -111,6 +115,12 @@ export class ProviderBreaker {
     this.openUntil = 0;
     this.discardCircuit();
     this.tell('CLOSED');
+  }
+
+  private shorten(): void {
+    if (this.openUntil > 0) {
+      this.openUntil = Math.min(this.openUntil, this.clock.now() + this.settings.recoveryTimeMs);
+    }
   }
 
   private trip(): void {

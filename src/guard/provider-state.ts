@@ -75,7 +75,7 @@ export class ProviderTable {
     this.config = config;
     for (const state of this.table.values()) {
       state.lane.configure(laneSettings(config));
-      state.breaker.settings = config.circuitBreaker;
+      state.breaker.configure(config.circuitBreaker);
       if (!config.enabled || !config.circuitBreaker.enabled) state.breaker.reset();
     }
   }

@@ -123,6 +123,8 @@ export class WaitLine {
 
   private advance(): void {
     const now = this.clock.now();
+    // The timer is due and has not run yet: those before the cursor may try as well, and come first.
+    if (now >= this.timerAt) this.cursor = 0;
     for (; !this.trying && this.cursor < this.waiters.length; this.cursor++) {
       const waiter = this.waiters[this.cursor]!;
       if (!waiter.resolve || !this.mayTry(waiter, now)) continue;
