@@ -248,7 +248,7 @@ describe('time', () => {
     await expect(line.join(0, clock.now() - 1).wait({ at: Infinity })).resolves.toBe('expired');
   });
 
-  test('sets one timer for all, and none once nobody waits', async () => {
+  test('sets one timer for all, and none once nobody waits', () => {
     const clock = clockAt();
     const line = new WaitLine(clock);
     expect(clock.pending.foreground).toBe(0);
@@ -266,7 +266,7 @@ describe('time', () => {
     expect(clock.pending.foreground).toBe(0);
   });
 
-  test('stands still once closed', async () => {
+  test('stands still once closed', () => {
     const clock = clockAt();
     const line = new WaitLine(clock);
     void line.join(0, clock.now() + 10).wait({ at: Infinity });
@@ -297,12 +297,11 @@ test('whoever waits is served or expires, never late, and nobody is served out o
         const violations: string[] = [];
 
         const come = async ({ kind, priority, patience, holds, leavesAfter }: (typeof arrivals)[number]): Promise<void> => {
-          const me = { kind, priority, at: clock.now() };
+          const me = { kind, priority, at: clock.now(), isGone: false };
           const limitAt = clock.now() + patience;
           const place: Place = line.join(priority, limitAt, kind);
-          let gone = false;
           const leave = (): void => {
-            gone = true;
+            me.isGone = true;
             place.leave();
             waiting.delete(me);
           };
@@ -313,10 +312,11 @@ test('whoever waits is served or expires, never late, and nobody is served out o
             const end = await Promise.race([
               place.wait({ at: Infinity, seen }),
               new Promise<'gone'>(resolve => {
-                if (leavesAfter !== undefined) clock.setTimeout(() => resolve('gone'), Math.max(0, me.at + leavesAfter - clock.now()));
+                if (leavesAfter === undefined) return;
+                clock.setTimeout(() => resolve('gone'), me.at + leavesAfter - clock.now());
               }),
             ]);
-            if (end === 'gone' || gone) break;
+            if (end === 'gone' || me.isGone) break;
             if (end === 'expired') {
               if (clock.now() !== limitAt) violations.push(`expired at ${clock.now()} instead of ${limitAt}`);
               break;
@@ -325,7 +325,7 @@ test('whoever waits is served or expires, never late, and nobody is served out o
           }
           place.leave();
           const wasWaiting = waiting.delete(me);
-          if (!gone && free[kind]! > 0 && clock.now() <= limitAt) {
+          if (!me.isGone && free[kind]! > 0 && clock.now() <= limitAt) {
             // Only those that waited are compared: an arrival may find a free slot while a turn is being passed on.
             for (const other of wasWaiting ? waiting : []) {
               if (other.kind === kind && (other.priority > priority || (other.priority === priority && other.at < me.at))) {
