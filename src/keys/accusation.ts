@@ -3,7 +3,7 @@ import type { Gate, GateSnapshot } from './gate.ts';
 import type { Lease } from './lease.ts';
 
 /** Groups that fail alike in one call before the fault is the request's or the configuration's. */
-const CORRELATED_GROUPS = 3;
+export const CORRELATED_GROUPS = 3;
 /** Keys that refuse one call before it gives up, whatever their groups: a thousand keys are no thousand attempts. */
 const MOST_ACCUSED = 10;
 

@@ -159,7 +159,7 @@ function poolSettings(
   return {
     pattern,
     keys,
-    strategyName: typeof config.strategy === 'string' ? config.strategy : config.strategy.name || 'custom',
+    strategyName: nameOf(config.strategy),
     strategy,
     fallbackBehavior: config.fallbackBehavior,
     groups: config.groups,
@@ -171,4 +171,10 @@ function poolSettings(
     profile: isKnown ? profile : undefined,
     dayReset: dayTimeZone === undefined ? undefined : now => nextMidnight(now, dayTimeZone),
   };
+}
+
+function nameOf(strategy: PoolConfig['strategy']): string {
+  if (typeof strategy === 'string') return strategy;
+  const { name } = typeof strategy === 'function' ? strategy(() => 0) : strategy;
+  return name || 'custom';
 }

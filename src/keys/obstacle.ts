@@ -26,8 +26,10 @@ export function obstacleOf(key: PoolKey, demand: Demand, dayReset: DayReset | un
 }
 
 /** Time ends a cool-down; a doubt about the key itself lasts until an answer or a validation ends it. */
-export function doubtOf({ gate }: PoolKey): 'disabled' | 'suspect' | undefined {
-  return gate.state === 'disabled' || gate.state === 'suspect' ? gate.state : undefined;
+export function doubtOf({ gate, models }: PoolKey, model?: string): 'disabled' | 'suspect' | undefined {
+  if (gate.state === 'disabled' || gate.state === 'suspect') return gate.state;
+  const state = model === undefined ? undefined : models.get(model)?.state;
+  return state === 'disabled' || state === 'suspect' ? state : undefined;
 }
 
 function heldObstacle({ draining, held }: PoolKey): Obstacle | undefined {
@@ -42,11 +44,11 @@ function gateObstacle(key: PoolKey, { model, now }: Demand): Obstacle | undefine
   const { quotaGroup } = key;
   const gates: [gate: Gate | undefined, ofModel: boolean, where: string][] = [
     [key.gate, false, ''],
-    [quotaGroup.gate, false, ` (group ${key.group})`],
+    [quotaGroup.gate, false, placeOf(key, undefined, true)],
   ];
   if (model !== undefined) {
-    gates.push([key.models.get(model), true, ` (model ${model})`]);
-    gates.push([quotaGroup.models.get(model), true, ` (group ${key.group}, model ${model})`]);
+    gates.push([key.models.get(model), true, placeOf(key, model, false)]);
+    gates.push([quotaGroup.models.get(model), true, placeOf(key, model, true)]);
   }
   let worst: Obstacle | undefined;
   for (const [gate, ofModel, where] of gates) {
@@ -57,6 +59,15 @@ function gateObstacle(key: PoolKey, { model, now }: Demand): Obstacle | undefine
     worst = { state: gate.state, reason, at, pending, concerns: ofModel ? 'model' : 'all' };
   }
   return worst;
+}
+
+/** A key without a declared group is a group of its own, which is nothing to speak of. */
+function placeOf({ settings: { group } }: PoolKey, model: string | undefined, ofGroup: boolean): string {
+  const parts = [
+    ...(ofGroup && group !== undefined ? [`group ${group}`] : []),
+    ...(model === undefined ? [] : [`model ${model}`]),
+  ];
+  return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
 function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
@@ -79,7 +90,7 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
   const { quotaGroup } = key;
   for (const [quota, inFlight, where] of [
     [key.quotaFor(dayReset), key.inFlight, ''],
-    [quotaGroup.quota, quotaGroup.inFlight, ` of group ${key.group}`],
+    [quotaGroup.quota, quotaGroup.inFlight, ' of its group'],
   ] as const) {
     if (!quota) continue;
     if (inFlight >= quota.concurrency) return busy(`concurrency limit${where} reached`);

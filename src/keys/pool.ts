@@ -174,6 +174,15 @@ export class Pool implements LeaseHolder, SettlementPool {
     return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
   }
 
+  /** True where some key other than these might answer: one that nobody has refused. */
+  hasUndoubted(model: string | undefined, except: ReadonlySet<PoolKey>): boolean {
+    for (const key of this.byId.values()) {
+      if (except.has(key) || key.held !== undefined || !key.servesModel(model)) continue;
+      if (doubtOf(key, model) === undefined) return true;
+    }
+    return false;
+  }
+
   /** A validation call costs nothing: where the pool has one, no real call is risked on a doubtful key. */
   validatesFirst(key: PoolKey): boolean {
     return this.settings.validate !== undefined && doubtOf(key) !== undefined;

@@ -1,5 +1,5 @@
 import type { Fault } from '../faults/fault.ts';
-import { Accusation } from './accusation.ts';
+import { Accusation, CORRELATED_GROUPS } from './accusation.ts';
 import { FailureRun } from './failure-run.ts';
 import type { Gate, GateSnapshot, GateState } from './gate.ts';
 import type { PoolKey } from './key.ts';
@@ -45,6 +45,13 @@ export interface SettlementPool {
   changed(change: KeyChange): void;
 }
 
+interface Suspicion {
+  readonly key: PoolKey;
+  readonly kind: string;
+  /** What its gate was. */
+  readonly before: GateSnapshot;
+}
+
 /** What outcomes teach: turns each settled attempt into gates closed, opened, or left alone. */
 export class Settlement {
   /** Keys that were refused when others were refused alike, and that have not answered since. */
@@ -52,7 +59,7 @@ export class Settlement {
   private readonly pool: SettlementPool;
   private readonly tally = { answers: 0, failures: 0 };
   /** Suspects nobody has vouched for, with what their gates were before. */
-  private readonly suspects = new Map<Gate, { readonly key: PoolKey; readonly before: GateSnapshot }>();
+  private readonly suspects = new Map<Gate, Suspicion>();
 
   constructor(pool: SettlementPool) {
     this.pool = pool;
@@ -126,6 +133,22 @@ export class Settlement {
     this.pool.refresh(lease.key);
   }
 
+  /**
+   * As {@link acquit}, over all calls: where so many groups were refused alike that no key can be to blame, and
+   * nobody has been answered since.
+   */
+  acquitSuspects(kind: string): void {
+    const alike = [...this.suspects].filter(([, suspicion]) => suspicion.kind === kind);
+    if (new Set(alike.map(([, { key }]) => key.group)).size < CORRELATED_GROUPS) return;
+    for (const [gate, { key, before }] of alike) {
+      this.doubted.add(key);
+      this.suspects.delete(gate);
+      gate.restore(before);
+      this.pool.changed({ keyId: key.id, from: 'suspect', to: gate.state, reason: 'acquitted' });
+      this.pool.refresh(key);
+    }
+  }
+
   /** A validation call has spoken. `undefined`: it could not tell. It says nothing about quotas. */
   validated(key: PoolKey, valid: boolean | undefined, now: number): void {
     const { gate } = key;
@@ -191,7 +214,7 @@ export class Settlement {
     } else {
       const until = from === 'suspect' ? now + this.backoff(this.pool.cooldown.initialMs, gate.strikes - 1) : now;
       gate.suspect(until, fault.kind, now);
-      this.suspects.set(gate, { key, before });
+      this.suspects.set(gate, { key, kind: fault.kind, before });
     }
     if (gate.state !== from) this.report(lease, fault, gate, from);
     this.pool.refresh(key);

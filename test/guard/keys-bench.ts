@@ -42,13 +42,14 @@ export function poolBench(keys: readonly (string | KeyConfig)[], options: PoolBe
   );
   const asked: string[] = [];
   const replies: PoolBench['replies'] = {};
-  const used: Record<string, number> = {};
+  const used = new Map<unknown, number>();
   const fn = ({ keyId = 'none' }: CallContext): unknown => {
     asked.push(keyId);
     const name = keyId in replies ? keyId : '*';
     const script = replies[name] ?? 'ok';
-    const count = (used[name] = (used[name] ?? 0) + 1);
-    const reply = isList(script) ? script[Math.min(count, script.length) - 1] : script;
+    const count = used.get(script) ?? 0;
+    used.set(script, count + 1);
+    const reply = isList(script) ? script[Math.min(count, script.length - 1)] : script;
     if (typeof reply === 'number') throw httpError(reply);
     if (reply instanceof Error) throw reply;
     return typeof reply === 'function' ? reply() : `${String(reply)} from ${keyId}`;

@@ -1,5 +1,5 @@
 import type { Fault } from '../../faults/fault.ts';
-import { isCorrelated } from '../../keys/accusation.ts';
+import { isCorrelated, type Accusation } from '../../keys/accusation.ts';
 import type { Pool } from '../../keys/pool.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
@@ -93,6 +93,7 @@ export function retryStage(runtime: Runtime): Stage {
           return value;
         }
         if (call.end === 'no-key') {
+          if (call.accusations && !hasHope(call, call.accusations)) return giveUp(call);
           // All that are ready were tried: a second try of one of them costs a retry.
           if (call.tried && !call.mayRepeat) {
             if (!mayRepeatOnce()) return giveUp(call);
@@ -135,6 +136,15 @@ export function retryStage(runtime: Runtime): Stage {
       if (call.failure && call.failure.outcome !== outcome) discard(call.failure.outcome);
     },
   };
+}
+
+/** Who was refused does not wait for keys that were refused to others; where all were, no key is to blame. */
+function hasHope({ model, pool }: Call, accusations: readonly Accusation[]): boolean {
+  if (!pool) return false;
+  const accused = new Set(accusations.map(({ lease }) => lease.key));
+  if (pool.hasUndoubted(model, accused)) return true;
+  pool.settlement.acquitSuspects(accusations.at(-1)?.fault.kind ?? '');
+  return false;
 }
 
 /** Calls of one kind wait for the same keys: where one cannot have any, none of the others can. */
