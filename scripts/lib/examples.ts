@@ -35,6 +35,6 @@ export const oldGuardDefaults: ExecutionGuardConfig = {
     },
   },
   queue: { concurrency: 1, minDelayMs: 5000 },
-  persistence: { enabled: true },
+  retry: { retryableStatusCodes: [429, 500, 502, 503, 504] },
   keyManagement: { enabled: false },
 };

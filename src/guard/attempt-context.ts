@@ -9,7 +9,7 @@ import { whenStreamEnds } from './stream.ts';
 
 /** The callback's context. What most callbacks do not ask for is made when it is asked for. */
 export class AttemptContext implements CallContext {
-  readonly apiKey: string | undefined;
+  declare readonly apiKey?: string;
   readonly keyId: string | undefined;
   readonly provider: string;
   readonly model: string | undefined;
@@ -26,7 +26,8 @@ export class AttemptContext implements CallContext {
 
   constructor(call: Call, clock: Clock, interruptions: Interruptions) {
     const { lease } = call;
-    this.apiKey = lease ? lease.key.reveal() : call.environmentKey;
+    const apiKey = lease ? lease.key.reveal() : call.environmentKey;
+    if (apiKey !== undefined) this.apiKey = apiKey;
     this.keyId = lease?.key.id;
     this.provider = call.provider.name;
     this.model = call.model;

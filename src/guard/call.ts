@@ -109,7 +109,8 @@ export class Call implements SlotHolder {
 
   /** The trail: failed attempts in order, and the last one if it was answered after failures. */
   get trail(): readonly AttemptRecord[] {
-    return this.records ?? [];
+    // The same array throughout: an error made before the last attempt is recorded shows that one too.
+    return (this.records ??= []);
   }
 
   record(record: AttemptRecord): void {

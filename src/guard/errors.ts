@@ -195,7 +195,7 @@ export class PoolExhaustedError extends GuardError {
     const retryAtMs = isDate(details.retryAtMs) ? details.retryAtMs : undefined;
     const when =
       retryAtMs === undefined
-        ? 'None comes back by waiting: add a key, or enable or replace one.'
+        ? 'None comes back by waiting: `keys` says why of each.'
         : `The first is back at ${new Date(retryAtMs).toISOString()}: call again then, or add a key.`;
     super('POOL_EXHAUSTED', `No key of provider ${quote(provider)} is ready${countStates(keys)}. ${when}`, details);
     this.retryAtMs = retryAtMs;

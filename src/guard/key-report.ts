@@ -14,7 +14,8 @@ export interface KeyReport {
   readonly reason: string | undefined;
   /** When it may be used or probed again, epoch ms; undefined where no time is set. */
   readonly until: number | undefined;
-  readonly group: string;
+  /** The declared group; undefined where the key has a quota of its own. */
+  readonly group: string | undefined;
   readonly weight: number;
   readonly priority: number;
   readonly tier: string | undefined;
@@ -72,7 +73,7 @@ export function reportKey(pool: Pool, key: PoolKey, now: number): KeyReport {
     state,
     reason: obstacle?.reason ?? (doubt && `${key.gate.reason}; to be proved by its next use`),
     until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
-    group: key.group,
+    group: settings.group,
     weight: settings.weight,
     priority: settings.priority,
     tier: settings.tier,

@@ -111,7 +111,6 @@ export class Lane {
 
   private start(holder: SlotHolder, now: number): void {
     this.running++;
-    this.processed++;
     this.lastStartAt = now;
     holder.holdsSlot = true;
     holder.slotTakenAt = now;

@@ -5,8 +5,8 @@ export type { Usage };
 
 /** What one attempt is given. */
 export interface CallContext {
-  /** The key for this attempt; undefined where no pool matches the provider. */
-  readonly apiKey: string | undefined;
+  /** The key for this attempt; absent where no pool matches the provider. */
+  readonly apiKey?: string;
   /** The key's id, for logs; never the secret. */
   readonly keyId: string | undefined;
   readonly provider: string;

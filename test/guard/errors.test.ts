@@ -134,7 +134,7 @@ describe('an exhausted pool', () => {
     const error = new PoolExhaustedError({ provider: 'p', keys: [], retryAtMs });
     expect(error.retryAtMs).toBeUndefined();
     expect(error.message).toBe(
-      'No key of provider "p" is ready. None comes back by waiting: add a key, or enable or replace one.',
+      'No key of provider "p" is ready. None comes back by waiting: `keys` says why of each.',
     );
   });
 });

@@ -224,7 +224,7 @@ describe('trouble at OpenAI', () => {
   test('an attempt that hangs ends in its time, however the callback treats the signal', async () => {
     const it = await world(THREE, {}, { retry: { initialBackoffMs: 100 } });
     it.server.failNext(2, 'hang');
-    const deaf = ({ apiKey }: CallContext) =>
+    const deaf = ({ apiKey = '' }: CallContext) =>
       openAI(it.server.url, { apiKey }).chat.completions.create({
         model: 'gpt-4o',
         messages: [{ role: 'user', content: 'hello' }],

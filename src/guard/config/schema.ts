@@ -192,7 +192,7 @@ function queue({ flag, fromZero, fromOne }: Shared) {
     ),
     maxQueueSize: option('Calls that may wait; one more is rejected at once.', fromZero.default(100)),
     stallMs: option(
-      'An attempt older than this, while others wait for its slot, is ended as timed out, in ms.',
+      'An attempt older than this gives its slot away when others wait, in ms. It goes on without one.',
       fromOne.default(10 * MINUTE_MS),
     ),
   });
@@ -316,7 +316,7 @@ function keyProvider(shared: Shared) {
     ),
     strategy: option(
       'Picks one of the keys that are ready: a name, a function that makes a strategy, ' +
-        'or an object with a select() method, which serves this pool alone.',
+        'or an object with a select() method, which all the pools that name it share.',
       z
         .union([oneOf(strategies), ofType('SelectionStrategy | StrategyFactory', ownStrategy)], {
           error: `one of ${inBackticks(strategies)}, an object with a select() method, or a function that makes one`,
@@ -333,7 +333,7 @@ function keyProvider(shared: Shared) {
       healthCheck(shared).optional(),
     ),
     validate: option(
-      "Says whether a key is good; the profile's own check where absent.",
+      'Says whether a key is good, by a call that spends no quota. Suspects are then never risked on a real call.',
       ofType('KeyValidator', z.custom<KeyValidator>(isFunction, { error: 'a function' })).optional(),
     ),
     profile: option(

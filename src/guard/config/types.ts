@@ -159,7 +159,7 @@ export interface QueueConfig {
    */
   maxQueueSize?: number | undefined;
   /**
-   * An attempt older than this, while others wait for its slot, is ended as timed out, in ms.
+   * An attempt older than this gives its slot away when others wait, in ms. It goes on without one.
    * @default 600_000
    */
   stallMs?: number | undefined;
@@ -255,7 +255,7 @@ export interface KeyProviderConfig {
   keys: readonly (string | KeyConfig | null | undefined)[] | KeyEnvironment;
   /**
    * Picks one of the keys that are ready: a name, a function that makes a strategy, or an object with a select()
-   * method, which serves this pool alone.
+   * method, which all the pools that name it share.
    * @default 'round-robin'
    */
   strategy?:
@@ -276,7 +276,7 @@ export interface KeyProviderConfig {
   fallbackBehavior?: 'fail' | 'useFirst' | 'useEnvironment' | undefined;
   /** Checks the keys from time to time, with a call that spends no quota. No checks where absent. */
   healthCheck?: HealthCheckConfig | undefined;
-  /** Says whether a key is good; the profile's own check where absent. */
+  /** Says whether a key is good, by a call that spends no quota. Suspects are then never risked on a real call. */
   validate?: KeyValidator | undefined;
   /**
    * How the provider's failures are read: the name of a profile, or one of your own. Found by the provider's name

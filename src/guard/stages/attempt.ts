@@ -42,7 +42,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       let isAbandoned = false;
       const timeOut = (timeoutMs: number): void => {
         isAbandoned = true;
-        const error = new AttemptTimeoutError(timeoutMs, { provider: call.provider.name });
+        const error = new AttemptTimeoutError(timeoutMs, { provider: call.provider.name, attempts: call.trail });
         settle.reject(error);
         context.abort(error);
       };
@@ -104,6 +104,7 @@ export function attemptHandler(runtime: Runtime): Handler {
 
   return async call => {
     call.attempts++;
+    call.provider.lane.processed++;
     call.mayRepeat = false;
     call.end = 'interrupted';
     if (call.failure) discard(call.failure.outcome);

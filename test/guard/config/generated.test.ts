@@ -31,7 +31,7 @@ describe('the reference', () => {
       perDay: { requests: 5000, windowMs: 86_400_000 },
     });
     expect(config.queue).toMatchObject({ enabled: true, minDelayMs: 5000, maxQueueSize: 100, concurrency: 1 });
-    expect(config.persistence.enabled).toBe(true);
+    expect(config.retry.retryableStatusCodes).toEqual([429, 500, 502, 503, 504]);
     expect(config.keyManagement.enabled).toBe(false);
   });
 
