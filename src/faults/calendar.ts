@@ -1,3 +1,6 @@
+/** Google's days begin at midnight here. */
+export const PACIFIC = 'America/Los_Angeles';
+
 interface Day {
   readonly startMs: number;
   readonly endMs: number;

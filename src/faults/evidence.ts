@@ -5,7 +5,7 @@ import type { Evidence, HeaderReader } from './fault.ts';
 import { headerReader, noHeaders } from './headers.ts';
 import { parseJson, readBody, unwrapBody } from './read-body.ts';
 import { isResponse, responseStatus, responseText } from './response-text.ts';
-import { plainCopy, property } from './safe-read.ts';
+import { isRecord, plainCopy, property, safely } from './safe-read.ts';
 
 /** How an attempt ended: with a value, or with whatever was thrown. */
 export type Outcome = { readonly value: unknown } | { readonly error: unknown };
@@ -34,14 +34,65 @@ export function readEvidence(outcome: Outcome, clock: Clock): Evidence | Promise
   return { header: noHeaders, text: '', timedOut: false, aborted: false };
 }
 
+/**
+ * What a success says that is an error after all, by the profile's `errorInSuccess`; undefined for any
+ * other. Looked into are a parsed body, the `data` of a client's answer such as axios's, and the body of
+ * a Response: from a clone, 64 KB and 2 s at most, never an event stream. Never throws.
+ */
+export function readErrorInSuccess(
+  value: unknown,
+  errorInSuccess: (body: unknown) => unknown,
+  clock: Clock,
+): Evidence | undefined | Promise<Evidence | undefined> {
+  const errorOf = (body: unknown): unknown => (isRecord(body) ? safely(() => errorInSuccess(body)) : undefined);
+  if (isResponse(value)) return mayHoldError(value) ? errorInBodyOf(value, errorOf, clock) : undefined;
+  const error = errorOf(value) ?? errorOf(property(value, 'data'));
+  return error === undefined ? undefined : successEvidence(error, headersOf(value));
+}
+
+async function errorInBodyOf(
+  response: Response,
+  errorOf: (body: unknown) => unknown,
+  clock: Clock,
+): Promise<Evidence | undefined> {
+  const error = errorOf(parseJson(await responseText(response, clock)));
+  if (error === undefined) return undefined;
+  return successEvidence(error, headersOf(response), pathOf(property(response, 'url')));
+}
+
+function mayHoldError(response: Response): boolean {
+  const header = headersOf(response);
+  const isStream = header?.('content-type')?.includes('event-stream') === true;
+  return !isStream && !(Number(header?.('content-length')) > MAX_TEXT);
+}
+
+function successEvidence(error: unknown, header = noHeaders, path?: string): Evidence {
+  const body = plainCopy(error);
+  const inner = property(body, 'error');
+  // OpenRouter puts in the body the status it had no more chance to send.
+  const code = property(inner, 'code');
+  const status = typeof code === 'number' ? httpStatus(code) : undefined;
+  return {
+    ...(status !== undefined && { status }),
+    header,
+    body,
+    text: readBody(body).message ?? '',
+    timedOut: false,
+    aborted: false,
+    ...(path !== undefined && { path }),
+  };
+}
+
 function responseEvidence(response: Response, clock: Clock): Evidence | Promise<Evidence> {
   const status = httpStatus(responseStatus(response));
+  const path = pathOf(property(response, 'url'));
   const evidence: Evidence = {
     ...(status !== undefined && { status }),
-    header: headerReader(property(response, 'headers')) ?? noHeaders,
+    header: headersOf(response) ?? noHeaders,
     text: '',
     timedOut: false,
     aborted: false,
+    ...(path !== undefined && { path }),
   };
   return status === undefined ? evidence : withBodyOf(response, evidence, clock);
 }
@@ -60,6 +111,7 @@ function errorEvidence(error: unknown, clock: Clock): Evidence | Promise<Evidenc
   // An answer with a status outweighs whatever went wrong on the line around it.
   const trouble = status === undefined ? connectionTrouble(sketches) : undefined;
   const message = typeof error === 'string' ? error : sketches.map(({ message: words }) => words).join('\n');
+  const path = first(chain, requestPath);
   const evidence: Evidence = {
     ...(status !== undefined && { status }),
     header: first(chain, headersOf) ?? noHeaders,
@@ -68,6 +120,7 @@ function errorEvidence(error: unknown, clock: Clock): Evidence | Promise<Evidenc
     ...(trouble?.kind === 'network' && { networkCode: trouble.code }),
     timedOut: trouble?.kind === 'timeout',
     aborted: trouble?.kind === 'aborted',
+    ...(path !== undefined && { path }),
   };
   const response = content.body === undefined ? first(chain, unreadResponse) : undefined;
   return response ? withBodyOf(response, evidence, clock) : evidence;
@@ -95,11 +148,13 @@ function first<T>(chain: readonly unknown[], read: (error: unknown) => T | undef
 function statusOf(error: unknown): number | undefined {
   const response = property(error, 'response');
   const code = property(error, 'code');
+  const awsStatus = property(property(error, '$metadata'), 'httpStatusCode');
   return (
     httpStatus(property(error, 'status')) ??
     httpStatus(property(error, 'statusCode')) ??
     httpStatus(property(response, 'status')) ??
     httpStatus(property(response, 'statusCode')) ??
+    httpStatus(awsStatus) ??
     (typeof code === 'number' ? httpStatus(code) : undefined)
   );
 }
@@ -114,7 +169,8 @@ function headersOf(error: unknown): HeaderReader | undefined {
   return (
     headerReader(property(error, 'headers')) ??
     headerReader(property(error, 'responseHeaders')) ??
-    headerReader(property(property(error, 'response'), 'headers'))
+    headerReader(property(property(error, 'response'), 'headers')) ??
+    headerReader(property(property(error, '$response'), 'headers'))
   );
 }
 
@@ -141,7 +197,15 @@ function bodyOf(error: unknown): Content | undefined {
       if (body !== undefined) return { body, text: readBody(body).message ?? '' };
     }
   }
-  return googleDetails(error) ?? jsonMessage(error) ?? (text === undefined ? undefined : { text });
+  const kept = googleDetails(error) ?? awsException(error) ?? jsonMessage(error);
+  return kept ?? (text === undefined ? undefined : { text });
+}
+
+/** The AWS SDK keeps of the body the name and the message; `$metadata` tells its errors from others. */
+function awsException(error: unknown): Content | undefined {
+  const name = property(error, 'name');
+  if (typeof name !== 'string' || !isRecord(property(error, '$metadata'))) return undefined;
+  return { body: { __type: name, message: messageOf(error) } };
 }
 
 /** `@google/generative-ai` keeps only the details of the body. */
@@ -153,6 +217,17 @@ function googleDetails(error: unknown): Content | undefined {
 function jsonMessage(error: unknown): Content | undefined {
   const body = unwrapBody(parseJson(messageOf(error)));
   return body === undefined ? undefined : { body, text: readBody(body).message ?? '' };
+}
+
+/** fetch tells it on the Response, axios on the request's configuration. */
+function requestPath(error: unknown): string | undefined {
+  return pathOf(property(property(error, 'response'), 'url')) ?? pathOf(property(property(error, 'config'), 'url'));
+}
+
+/** The path alone: the query of a URL may hold a key or a signature. */
+function pathOf(url: unknown): string | undefined {
+  if (typeof url !== 'string' || url === '') return undefined;
+  return safely(() => new URL(url, 'http://localhost').pathname);
 }
 
 function unreadResponse(error: unknown): Response | undefined {

@@ -63,17 +63,24 @@ export interface Evidence {
   readonly timedOut: boolean;
   /** True where the attempt was aborted by the caller. */
   readonly aborted: boolean;
+  /** The path of the request without its query, where the outcome tells, such as `/api/v3/order`. */
+  readonly path?: string;
 }
 
 /** Conditions of a rule; all that are given must hold. A rule without a status may match an error without one. */
 export interface FaultMatch {
   readonly status?: number | readonly number[];
-  /** One of the machine-readable codes, types, reasons or statuses of the body, compared exactly. */
+  /**
+   * One of the machine-readable codes, types, reasons or statuses of the body, compared exactly but for
+   * `*`, which stands for anything.
+   */
   readonly code?: string | readonly string[];
   /** Tested against the provider's message, never against ids or headers. */
   readonly message?: RegExp;
   /** Whatever the data cannot say. */
   readonly test?: (evidence: Evidence) => boolean;
+  /** What `test` looks for, in words; for the reference. */
+  readonly testMeans?: string;
 }
 
 export interface FaultRule {
@@ -92,6 +99,24 @@ export interface FaultRule {
   readonly coolMs?: number;
   /** Overrides what headers and body say, for instance the provider's next midnight. Epoch ms. */
   readonly until?: (evidence: Evidence, now: number) => number | undefined;
+  /** What `until` gives, in words, where it is not simply `coolMs` from now; for the reference. */
+  readonly untilMeans?: string;
+}
+
+/** Where a provider's answers say how much of one limit is left. Names of headers, in lower case. */
+export interface LimitHeaders {
+  /** What is counted: `requests`, `tokens`, `weight`... */
+  readonly counts: string;
+  /** The length of the limit's window, where the provider documents one. */
+  readonly windowMs?: number;
+  readonly limit?: string;
+  readonly remaining?: string;
+  /** For a provider that tells what is used, not what is left. */
+  readonly used?: string;
+  /** When the limit is whole again, in any form `parseReset` reads. */
+  readonly reset?: string;
+  /** Set where nothing left means nothing unless the answer is a 429. */
+  readonly zeroOnlyWith429?: true;
 }
 
 /** What is known of one provider's failures: data first. */
@@ -101,9 +126,22 @@ export interface FaultProfile {
   readonly providers: readonly string[];
   /** Patterns of providers that are not meant although `providers` fits them. */
   readonly exceptProviders?: readonly string[];
+  /**
+   * Hosts of its API: in full, as a suffix (`.openai.azure.com`), or with `*` for a part of one label
+   * (`*-aiplatform.googleapis.com`).
+   */
   readonly hosts?: readonly string[];
+  /** Other names it may be declared by. */
+  readonly aliases?: readonly string[];
   /** The first matching rule wins; the generic tail follows. */
   readonly rules: readonly FaultRule[];
   /** IANA zone whose midnight ends the provider's day, where daily quotas follow one. */
   readonly dayTimeZone?: string;
+  /** Its rate-limit headers, where they are not the usual ones. */
+  readonly limits?: readonly LimitHeaders[];
+  /**
+   * For a provider that says 200 and means an error: the error's body inside the parsed body of a
+   * success, undefined where there is none. Asked about every success, so it has to be quick.
+   */
+  readonly errorInSuccess?: (body: unknown) => unknown;
 }

@@ -1,3 +1,4 @@
+import type { HeaderReader } from './fault.ts';
 import { isRecord } from './safe-read.ts';
 
 /** The machine-readable part of a provider's error body. */
@@ -51,8 +52,9 @@ function firstOf(body: unknown): unknown {
 
 /**
  * Reads the error bodies of OpenAI (`error.code`, `error.type`; the SDK hands over the inner object
- * alone), Anthropic (`error.type`) and Google (`error.status`, `error.details[]`), and the flat
- * `{ code, type, message }` and `{ error: 'text' }` of others.
+ * alone), Anthropic (`error.type`, `error.details.error_code`) and Google (`error.status`,
+ * `error.details[]`), the lists of Kraken (`error: ['EAPI:Invalid key']`) and Coinbase (`errors[].id`),
+ * and the flat `{ code, type, message }` and `{ error: 'text' }` of others.
  */
 export function readBody(body: unknown): ErrorBody {
   const codes: string[] = [];
@@ -61,17 +63,24 @@ export function readBody(body: unknown): ErrorBody {
     else if (typeof code === 'number') codes.push(String(code));
   };
   if (isRecord(body)) {
-    const error = isRecord(body.error) ? body.error : body;
+    const error = errorIn(body);
     add(error.code);
     add(error.type);
     add(error.status);
+    // AWS puts the shape's namespace before a `#`.
+    if (typeof error.__type === 'string') add(error.__type.replace(/^.*#/, ''));
     if (isRecord(error.metadata)) add(error.metadata.error_type);
+    if (isRecord(error.details)) add(error.details.error_code);
     for (const detail of records(error.details)) {
       add(detail.reason);
       if (isRecord(detail.metadata)) add(detail.metadata.quota_limit);
     }
     for (const violation of quotaViolations(body)) add(violation.quotaId);
-    for (const item of records(error.errors)) add(item.reason);
+    for (const item of records(error.errors)) {
+      add(item.reason);
+      add(item.id);
+    }
+    for (const text of texts(body.error)) add(text);
     if (error !== body) {
       add(body.code);
       add(body.type);
@@ -109,12 +118,34 @@ function googleDetails(body: unknown, name: GoogleDetail): Record<string, unknow
   });
 }
 
+/** The name AWS gives an error in a header, without the address that may follow it. */
+export function amazonErrorType(header: HeaderReader): string | undefined {
+  return header('x-amzn-errortype')?.split(':', 1)[0];
+}
+
+/** The record that holds code and message; Nasdaq has a name of its own for it. */
+function errorIn(body: Record<string, unknown>): Record<string, unknown> {
+  if (isRecord(body.error)) return body.error;
+  return isRecord(body.quandl_error) ? body.quandl_error : body;
+}
+
+/** Where the words are: everybody's, AWS's, Binance's, and the three of Alpha Vantage. */
+const MESSAGES = ['message', 'Message', 'msg', 'Error Message', 'Information', 'Note'];
+
 function messageIn(body: unknown): string | undefined {
   if (!isRecord(body)) return undefined;
-  const { error } = body;
-  if (typeof error === 'string') return error;
-  const message = isRecord(error) ? error.message : body.message;
-  return typeof message === 'string' ? message : undefined;
+  if (typeof body.error === 'string') return body.error;
+  const error = errorIn(body);
+  for (const name of MESSAGES) {
+    const message = error[name];
+    if (typeof message === 'string') return message;
+  }
+  const listed = [...texts(body.error), ...records(body.errors).map(({ message }) => message)];
+  return listed.find((text) => typeof text === 'string');
+}
+
+function texts(value: unknown): string[] {
+  return Array.isArray(value) ? value.filter((item) => typeof item === 'string') : [];
 }
 
 function records(value: unknown): Record<string, unknown>[] {

@@ -1,6 +1,3 @@
-import type { Evidence, HeaderReader } from './fault.ts';
-import { retryDelayOf } from './read-body.ts';
-
 const NUMBER = /^[+-]?(?:\d+(?:\.\d*)?|\.\d+)$/;
 const GO_DURATION = /^([+-]?)((?:\d+(?:\.\d+)?(?:ns|us|µs|ms|[dhms]))+)$/;
 const GO_TERM = /(\d+(?:\.\d+)?)(ns|us|µs|ms|[dhms])/g;
@@ -8,11 +5,8 @@ const RFC_3339 = /^\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d:\d\d(?:\.\d+)?(?:[Zz]|[+-]\d\d:
 const HTTP_DATE = /^[A-Z][a-z]{2,8}, \d\d[ -][A-Z][a-z]{2}[ -]\d{2,4} \d\d:\d\d:\d\d GMT$/;
 const ASCTIME = /^[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}$/;
 
-/** "Please try again in 6m0s", "Please retry in 20.04s", "retry after 7 seconds", "will reset after 4h28m20s". */
-const SPOKEN =
-  /\b(?:try again|retry|reset) (?:in|after) (\d[\d.a-z]{0,40})(?: (millisecond|second|minute|hour|day)s?\b)?/gi;
-
-const UNIT_MS = new Map([
+/** Units of a delay in ms, as Go writes them and in words. */
+export const UNIT_MS: ReadonlyMap<string, number> = new Map([
   ['ns', 1e-6],
   ['us', 1e-3],
   ['µs', 1e-3],
@@ -30,25 +24,6 @@ const UNIT_MS = new Map([
 
 /** The longest time a JavaScript date can tell. */
 const LAST_MS = 8.64e15;
-
-/**
- * The pairs of headers that say what is left of a limit and when it is whole again. The limit is the
- * part in between: `requests`, `tokens`...
- */
-const DIMENSIONS = [
-  '',
-  '-requests',
-  '-tokens',
-  '-input-tokens',
-  '-output-tokens',
-  '-tokens-prompt',
-  '-tokens-generated',
-];
-const RESET_HEADERS: readonly (readonly [remaining: string, reset: string])[] = [
-  ...DIMENSIONS.map((limit) => [`x-ratelimit-remaining${limit}`, `x-ratelimit-reset${limit}`] as const),
-  ...DIMENSIONS.map((limit) => [`anthropic-ratelimit${limit}-remaining`, `anthropic-ratelimit${limit}-reset`] as const),
-  ['ratelimit-remaining', 'ratelimit-reset'],
-];
 
 /**
  * When a reset header or a Retry-After says to come back, in epoch ms, never before `now`. A number
@@ -81,65 +56,8 @@ export function parseDuration(text: string): number | undefined {
   return sign === '-' ? -ms : ms;
 }
 
-/**
- * When the provider says the call may be made again, in epoch ms and after `now`; undefined where it
- * does not say. In this order: retry-after-ms, retry-after, the body's own delay, the reset of a limit
- * of which nothing is left, and the message's words. A zero, or a time gone by, says nothing.
- */
-export function retryAtOf(evidence: Evidence, now: number): number | undefined {
-  const { header } = evidence;
-  const serverNow = parseDate(header('date') ?? '') ?? now;
-  const candidates = [
-    () => after(decimal(header('retry-after-ms')), now),
-    () => parseReset(header('retry-after') ?? '', now, serverNow),
-    () => parseReset(retryDelayOf(evidence.body) ?? '', now),
-    () => resetOfExhausted(header, now, serverNow),
-    () => spokenDelay(evidence.text, now),
-  ];
-  for (const candidate of candidates) {
-    const at = candidate();
-    if (at !== undefined && at > now) return at;
-  }
-  return undefined;
-}
-
-/** The latest reset among the limits of which nothing is left: all of them hold the call back. */
-function resetOfExhausted(header: HeaderReader, now: number, serverNow: number): number | undefined {
-  let latest = draftReset(header('ratelimit') ?? '', now);
-  for (const [remaining, reset] of RESET_HEADERS) {
-    if (decimal(header(remaining)) !== 0) continue;
-    const at = parseReset(header(reset) ?? '', now, serverNow);
-    if (at !== undefined) latest = Math.max(latest ?? at, at);
-  }
-  return latest;
-}
-
-/** The IETF draft's `RateLimit: "default";r=0;t=30`, where `t` is seconds from now. */
-function draftReset(value: string, now: number): number | undefined {
-  let latest: number | undefined;
-  for (const item of value.split(',')) {
-    const parameters = new Map(item.split(';').map((part) => [part.trim().slice(0, 2), part.trim().slice(2)]));
-    const seconds = parameters.get('t=') ?? '';
-    if (parameters.get('r=') !== '0' || !/^\d+$/.test(seconds)) continue;
-    const at = after(Number(seconds) * 1000, now);
-    if (at !== undefined) latest = Math.max(latest ?? at, at);
-  }
-  return latest;
-}
-
-function spokenDelay(text: string, now: number): number | undefined {
-  for (const [, amount = '', unit] of text.matchAll(SPOKEN)) {
-    // The full stop of the sentence is caught as well.
-    const figure = amount.replace(/\.+$/, '').toLowerCase();
-    const unitMs = UNIT_MS.get(unit?.toLowerCase() ?? '');
-    const delayMs = unitMs === undefined ? parseDuration(figure) : decimal(figure) * unitMs;
-    const at = delayMs === undefined ? undefined : after(delayMs, now);
-    if (at !== undefined) return at;
-  }
-  return undefined;
-}
-
-function parseDate(text: string): number | undefined {
+/** RFC 3339 or one of the three forms of an HTTP date, as epoch ms; undefined for anything else. */
+export function parseDate(text: string): number | undefined {
   let date = Number.NaN;
   if (RFC_3339.test(text)) date = Date.parse(text.toUpperCase().replace(' ', 'T'));
   else if (HTTP_DATE.test(text)) date = Date.parse(text);
@@ -148,12 +66,14 @@ function parseDate(text: string): number | undefined {
   return Number.isNaN(date) ? undefined : date;
 }
 
-function decimal(text = ''): number {
+/** A decimal number; NaN for anything else. */
+export function decimal(text = ''): number {
   const trimmed = text.trim();
   return NUMBER.test(trimmed) ? Number(trimmed) : Number.NaN;
 }
 
-function after(delayMs: number, now: number): number | undefined {
+/** `delayMs` from now, never in the past; undefined for what is no time. */
+export function after(delayMs: number, now: number): number | undefined {
   const at = now + Math.max(0, delayMs);
   return Number.isFinite(at) && at <= LAST_MS ? at : undefined;
 }

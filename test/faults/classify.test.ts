@@ -146,6 +146,20 @@ describe('rules', () => {
     expect(rule({ text: 'not me' })).not.toBe('own/rule-0');
   });
 
+  test('a star in a code stands for anything, and AWS may name the code in a header', () => {
+    const profile = byRules({ match: { code: 'QELx*' } }, { match: { code: ['a', '*Exception'] } });
+    expect(faultOf({ body: { code: 'QELx04' } }, profile).rule).toBe('own/rule-0');
+    expect(faultOf({ body: { code: 'QEL' } }, profile).rule).toBe('generic/error');
+    const header = (name: string): string | undefined => (name === 'x-amzn-errortype' ? 'OddException:x' : undefined);
+    expect(faultOf({ header }, profile).rule).toBe('own/rule-1');
+  });
+
+  test('the limits of a profile hold for the generic rules as well', () => {
+    const limits = [{ counts: 'requests', remaining: 'left', reset: 'back' }];
+    const header = (name: string): string | undefined => new Map([['left', '0'], ['back', '7']]).get(name);
+    expect(faultOf({ status: 429, header }, { ...byRules(), limits }).until).toBe(NOW + 7000);
+  });
+
   test('a message is the provider\'s, or all the text there is; ids are never looked at', () => {
     const profile = byRules({ match: { message: /leaked/ } });
     expect(faultOf({ body: { message: 'key leaked' } }, profile).rule).toBe('own/rule-0');

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import fc from 'fast-check';
 import OpenAI from 'openai';
 import { describe, expect, test } from 'vitest';
-import { isFailureValue, readEvidence } from '../../src/faults/evidence.ts';
+import { isFailureValue, readErrorInSuccess, readEvidence } from '../../src/faults/evidence.ts';
 import type { Evidence } from '../../src/faults/fault.ts';
 import { ManualClock } from './manual-clock.ts';
 import { genaiError, json, openaiError, openaiStreamError, thrownBy } from './sdk-errors.ts';
@@ -16,6 +16,11 @@ async function ofError(error: unknown): Promise<Evidence> {
 
 async function ofValue(value: unknown): Promise<Evidence> {
   return readEvidence({ value }, clock);
+}
+
+/** A Response made by hand has no URL. */
+function from(url: string, response: Response): Response {
+  return Object.defineProperty(response, 'url', { value: url });
 }
 
 const QUOTA_BODY = {
@@ -127,6 +132,7 @@ describe('where errors keep things', () => {
     ['response.status', { response: { status: 429 } }],
     ['response.statusCode', { response: { statusCode: 429 } }],
     ['a numeric code', { code: 429 }],
+    ["AWS's metadata", { $metadata: { httpStatusCode: 429 } }],
     ['the cause', { cause: { cause: { status: 429 } } }],
     ['the last error of several', { lastError: { statusCode: 429 } }],
     ['past a status that is none', { status: 'RESOURCE_EXHAUSTED', statusCode: 200, code: 429 }],
@@ -154,6 +160,7 @@ describe('where errors keep things', () => {
     ['values in an array', { headers: { 'RETRY-AFTER': ['3'] } }],
     ['a number', { headers: { 'retry-after': 3 } }],
     ['the cause', { cause: { headers: { 'retry-after': '3' } } }],
+    ["AWS's response", { $response: { headers: { 'retry-after': '3' } } }],
   ])('headers: %s', async (_, fields) => {
     const { header } = await ofError(Object.assign(new Error('failed'), fields));
     expect(header('retry-after')).toBe('3');
@@ -203,6 +210,23 @@ describe('where errors keep things', () => {
     const errorDetails = [{ '@type': 'type.googleapis.com/google.rpc.ErrorInfo', reason: 'API_KEY_INVALID' }];
     const evidence = await ofError(Object.assign(new Error('[400 Bad Request] no'), { status: 400, errorDetails }));
     expect(evidence.body).toEqual({ error: { details: errorDetails, message: '[400 Bad Request] no' } });
+  });
+
+  test('of an error of AWS the name and the message are the body', async () => {
+    const aws = Object.assign(new Error('Too many'), { name: 'ThrottlingException', $metadata: {} });
+    expect((await ofError(aws)).body).toEqual({ __type: 'ThrottlingException', message: 'Too many' });
+    expect((await ofError(Object.assign(new Error('x'), { name: 'Odd' }))).body).toBeUndefined();
+  });
+
+  test.each([
+    ['fetch', json(500, {}), undefined],
+    ['fetch of a URL', from('https://x.test/v1/a?key=secret', json(500, {})), '/v1/a'],
+    ['axios', { response: { status: 500 }, config: { url: '/v1/a?key=secret' } }, '/v1/a'],
+    ['a Response in an error', { response: from('https://x.test/a', json(500, {})) }, '/a'],
+    ['something that is no URL', { config: { url: 'http://[' } }, undefined],
+    ['something that is no text', { config: { url: 5 } }, undefined],
+  ])('the path of the request, without the query: %s', async (_, error, path) => {
+    expect((await ofError(error)).path).toBe(path);
   });
 
   test('text is bounded', async () => {
@@ -434,5 +458,99 @@ describe('Responses', () => {
       },
     });
     expect((await ofValue(new Response(stream, { status: 500 }))).text).toBe('so far');
+  });
+});
+
+describe('errors inside a success', () => {
+  const errorInSuccess = (body: unknown): unknown =>
+    typeof body === 'object' && body !== null && 'bad' in body ? body.bad : undefined;
+  const read = (value: unknown, test = errorInSuccess): Promise<Evidence | undefined> =>
+    Promise.resolve(readErrorInSuccess(value, test, clock));
+  const BAD = { bad: { error: { code: 429, message: 'Slow' }, request_id: '403' } };
+
+  test('in a parsed body, at once', () => {
+    expect(readErrorInSuccess(BAD, errorInSuccess, clock)).toEqual({
+      status: 429,
+      header: expect.any(Function) as unknown,
+      body: BAD.bad,
+      text: 'Slow',
+      timedOut: false,
+      aborted: false,
+    });
+  });
+
+  test('in the data of a client, with its headers', async () => {
+    const evidence = await read({ status: 200, headers: { 'retry-after': '3' }, data: BAD });
+    expect(evidence).toMatchObject({ status: 429, body: BAD.bad });
+    expect(evidence?.header('Retry-After')).toBe('3');
+  });
+
+  test('in a Response, which the caller can still read', async () => {
+    const response = from('https://x.test/a?k=1', json(200, BAD, { 'retry-after': '3' }));
+    const evidence = await read(response);
+    expect(evidence).toMatchObject({ status: 429, body: BAD.bad, path: '/a' });
+    expect(evidence?.header('retry-after')).toBe('3');
+    expect(await response.json()).toEqual(BAD);
+  });
+
+  test('a status is a number of an error, or there is none', async () => {
+    for (const code of ['429', 200, 42, -1003, null]) {
+      expect(await read({ bad: { error: { code } } })).not.toHaveProperty('status');
+    }
+    expect(await read({ bad: { code: 429 } })).not.toHaveProperty('status');
+  });
+
+  test('any other success is none, and costs no promise', () => {
+    for (const value of [undefined, null, 5, '{"bad":{}}', [], [BAD], { good: 1 }, new Map([['bad', 1]])]) {
+      expect(readErrorInSuccess(value, errorInSuccess, clock)).toBeUndefined();
+    }
+  });
+
+  test('a success in a Response is none, and readable', async () => {
+    for (const text of ['{"good":1}', 'plain', '', '{"bad"', '[{"bad":1}]']) {
+      const response = new Response(text);
+      expect(await read(response)).toBeUndefined();
+      expect(await response.text()).toBe(text);
+    }
+  });
+
+  test('an event stream is not touched, nor a body known to be long', () => {
+    const headers = { 'content-type': 'text/event-stream; charset=utf-8' };
+    const stream = new Response('data: {"bad":1}\n\n', { headers });
+    const long = json(200, BAD, { 'content-length': '70000' });
+    for (const response of [stream, long]) {
+      expect(readErrorInSuccess(response, errorInSuccess, clock)).toBeUndefined();
+      expect(response.bodyUsed).toBe(false);
+    }
+  });
+
+  test('a body that does not come in two seconds is taken for a success', async () => {
+    const manual = new ManualClock();
+    const stream = new ReadableStream<Uint8Array>({ start: (source) => source.enqueue(new TextEncoder().encode(' ')) });
+    const reading = Promise.resolve(readErrorInSuccess(new Response(stream), errorInSuccess, manual));
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(manual.pending).toBe(1);
+    manual.advance(2000);
+    expect(await reading).toBeUndefined();
+    expect(manual.pending).toBe(0);
+  });
+
+  test('a test that throws has found nothing', async () => {
+    const thrower = (): never => {
+      throw new Error('mistake');
+    };
+    expect(await read(BAD, thrower)).toBeUndefined();
+    expect(await read(json(200, BAD), thrower)).toBeUndefined();
+  });
+
+  test('never throws, for anything that fights back', async () => {
+    await fc.assert(
+      fc.asyncProperty(fc.anything(), async (thing) => {
+        expect((await read({ bad: thing }))?.text ?? '').toBeTypeOf('string');
+        await read(thing);
+      }),
+    );
+    const hostile = new Proxy({}, { get() { throw new Error('hostile'); } });
+    expect(await read(hostile)).toBeUndefined();
   });
 });

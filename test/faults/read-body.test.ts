@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { parseJson, quotaIdsOf, readBody, retryDelayOf, unwrapBody } from '../../src/faults/read-body.ts';
+import {
+  amazonErrorType,
+  parseJson,
+  quotaIdsOf,
+  readBody,
+  retryDelayOf,
+  unwrapBody,
+} from '../../src/faults/read-body.ts';
 
 describe('readBody', () => {
   test.each([
@@ -57,6 +64,20 @@ describe('readBody', () => {
       'Too many',
     ],
     ['Cohere', { message: 'trial limit' }, [], 'trial limit'],
+    [
+      'Anthropic, with details',
+      { type: 'error', error: { type: 'rate_limit_error', message: 'Spent', details: { error_code: 'spend_limit' } } },
+      ['rate_limit_error', 'spend_limit', 'error'],
+      'Spent',
+    ],
+    ['Nasdaq', { quandl_error: { code: 'QEAx01', message: 'Unknown key' } }, ['QEAx01'], 'Unknown key'],
+    ['Kraken', { error: ['EAPI:Invalid key', 5, 'WOld:x'] }, ['EAPI:Invalid key', 'WOld:x'], 'EAPI:Invalid key'],
+    ['Coinbase', { errors: [{ id: 'invalid_token', message: 'Wrong' }] }, ['invalid_token'], 'Wrong'],
+    ['Binance', { code: -2014, msg: 'Bad format' }, ['-2014'], 'Bad format'],
+    ['AWS', { __type: 'com.amazon#AccessDenied', Message: 'No' }, ['AccessDenied'], 'No'],
+    ['Alpha Vantage', { 'Error Message': 'Invalid API call' }, [], 'Invalid API call'],
+    ['Alpha Vantage, limited', { Information: 'per day' }, [], 'per day'],
+    ['Alpha Vantage, limited as of old', { Note: 'per minute' }, [], 'per minute'],
     ['nothing', undefined, [], undefined],
     ['something else', { error: { message: { text: 'x' }, code: null, details: 'none' } }, [], undefined],
     ['text', 'text', [], undefined],
@@ -75,6 +96,14 @@ describe('readBody', () => {
       }),
     );
   });
+});
+
+test.each([
+  ['ThrottlingException', 'ThrottlingException'],
+  ['ThrottlingException:http://internal.amazon.com/coral/', 'ThrottlingException'],
+  [undefined, undefined],
+])('AWS names an error in a header: %s', (value, name) => {
+  expect(amazonErrorType(() => value)).toBe(name);
 });
 
 describe("Google's details", () => {

@@ -1,18 +1,11 @@
-import { nextMidnight } from '../calendar.ts';
+import { PACIFIC } from '../calendar.ts';
+import { DAY_MS, HOUR_MS, lasting, MINUTE_MS, untilMidnight } from '../durations.ts';
 import type { FaultProfile } from '../fault.ts';
-import { quotaIdsOf } from '../read-body.ts';
 
 const REASONS = 'https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto';
 const TROUBLESHOOTING = 'https://ai.google.dev/gemini-api/docs/troubleshooting';
 const RATE_LIMITS = 'https://ai.google.dev/gemini-api/docs/rate-limits';
 const REGIONS = 'https://ai.google.dev/gemini-api/docs/available-regions';
-
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
-
-/** Daily quotas of the Gemini API are whole again at midnight here. */
-const PACIFIC = 'America/Los_Angeles';
 
 /** The Gemini API with API keys (AI Studio). Vertex AI has other credentials and other quotas. */
 export const gemini: FaultProfile = {
@@ -72,8 +65,7 @@ export const gemini: FaultProfile = {
       kind: 'billing',
       scope: 'group',
       action: 'cool',
-      coolMs: HOUR_MS,
-      until: (_evidence, now) => now + HOUR_MS,
+      ...lasting(HOUR_MS),
     },
     {
       name: 'service-disabled',
@@ -126,28 +118,25 @@ export const gemini: FaultProfile = {
       scope: 'group+model',
       action: 'cool',
       certainty: 'likely',
-      coolMs: DAY_MS,
-      until: (_evidence, now) => now + DAY_MS,
+      ...lasting(DAY_MS),
     },
     {
       // Comes with a retryDelay of seconds, which is the minute's, not the day's.
       name: 'per-day-quota',
       source: RATE_LIMITS,
-      match: { test: ({ body }) => quotaIdsOf(body).some((id) => id.includes('PerDay')) },
+      match: { code: '*PerDay*' },
       kind: 'day_quota',
       scope: 'group+model',
       action: 'cool',
-      certainty: 'likely',
-      until: (_evidence, now) => nextMidnight(now, PACIFIC),
+      ...untilMidnight(PACIFIC),
     },
     {
       name: 'per-minute-quota',
       source: RATE_LIMITS,
-      match: { test: ({ body }) => quotaIdsOf(body).some((id) => id.includes('PerMinute')) },
+      match: { code: '*PerMinute*' },
       kind: 'rate_limit',
       scope: 'group+model',
       action: 'cool',
-      certainty: 'likely',
       coolMs: MINUTE_MS,
     },
     {

@@ -1,14 +1,13 @@
+import { HOUR_MS, lasting, MINUTE_MS } from '../durations.ts';
 import type { FaultProfile, FaultRule } from '../fault.ts';
 
 const HTTP = 'https://www.rfc-editor.org/rfc/rfc9110#section-15';
-const MINUTE_MS = 60_000;
-const HOUR_MS = 60 * MINUTE_MS;
 
 /** Comes before the rules of any provider. */
 export const callerAborted: FaultRule = {
   name: 'aborted',
   source: 'https://dom.spec.whatwg.org/#aborting-ongoing-activities',
-  match: { test: (evidence) => evidence.aborted },
+  match: { test: (evidence) => evidence.aborted, testMeans: 'the caller aborted' },
   scope: 'request',
   action: 'fail',
   certainty: 'certain',
@@ -23,7 +22,7 @@ export const generic: FaultProfile = {
     {
       name: 'timeout',
       source: 'https://dom.spec.whatwg.org/#dom-abortsignal-timeout',
-      match: { test: (evidence) => evidence.timedOut },
+      match: { test: (evidence) => evidence.timedOut, testMeans: 'the attempt timed out' },
       scope: 'provider',
       action: 'breaker',
       certainty: 'likely',
@@ -31,7 +30,10 @@ export const generic: FaultProfile = {
     {
       name: 'network',
       source: 'https://nodejs.org/api/errors.html#common-system-errors',
-      match: { test: (evidence) => evidence.networkCode !== undefined },
+      match: {
+        test: (evidence) => evidence.networkCode !== undefined,
+        testMeans: 'the connection failed: DNS, refused, reset, TLS',
+      },
       scope: 'provider',
       action: 'breaker',
       certainty: 'likely',
@@ -50,9 +52,7 @@ export const generic: FaultProfile = {
       kind: 'billing',
       scope: 'group',
       action: 'cool',
-      coolMs: HOUR_MS,
-      // Credit is not back because a proxy says to retry in a second.
-      until: (_evidence, now) => now + HOUR_MS,
+      ...lasting(HOUR_MS),
     },
     {
       name: 'forbidden',
@@ -88,7 +88,7 @@ export const generic: FaultProfile = {
     {
       name: 'server-error',
       source: `${HTTP}.6`,
-      match: { test: ({ status = 0 }) => status >= 500 },
+      match: { test: ({ status = 0 }) => status >= 500, testMeans: 'any other status from 500' },
       kind: 'server_error',
       scope: 'provider',
       action: 'breaker',
@@ -96,7 +96,7 @@ export const generic: FaultProfile = {
     {
       name: 'rejected',
       source: `${HTTP}.5`,
-      match: { test: ({ status = 0 }) => status >= 400 },
+      match: { test: ({ status = 0 }) => status >= 400, testMeans: 'any other status from 400' },
       scope: 'request',
       action: 'fail',
     },

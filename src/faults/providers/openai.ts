@@ -1,14 +1,10 @@
-import type { Evidence, FaultProfile } from '../fault.ts';
-import { readBody } from '../read-body.ts';
+import { HOUR_MS, lasting } from '../durations.ts';
+import type { FaultProfile } from '../fault.ts';
+import { asksForMoreThanTheLimit } from '../request-over-limit.ts';
 
 const ERROR_CODES = 'https://developers.openai.com/api/docs/guides/error-codes';
 const LIMIT_ERRORS = 'https://help.openai.com/en/articles/5955604-troubleshooting-api-rate-limits-and-429-errors';
 const COUNTRIES = 'https://platform.openai.com/docs/supported-countries';
-
-const HOUR_MS = 3_600_000;
-
-/** "Request too large for gpt-4o ... (TPM): Limit 30000, Requested 52011." */
-const LIMIT_AND_REQUESTED = /\bLimit:? ([\d,]+)\b[^.]{0,80}\bRequested:? ([\d,]+)/;
 
 /** The OpenAI API itself. Azure and the many compatible APIs answer differently. */
 export const openai: FaultProfile = {
@@ -83,18 +79,24 @@ export const openai: FaultProfile = {
     {
       name: 'quota-exhausted',
       source: LIMIT_ERRORS,
-      match: { test: ({ body }) => readBody(body).codes.some(isBillingCode) },
+      match: {
+        code: [
+          'insufficient_quota',
+          'credit_balance_exhausted',
+          '*_spend_limit_exceeded',
+          'organization_usage_limit_exceeded',
+          'billing_not_active',
+        ],
+      },
       kind: 'billing',
       scope: 'group',
       action: 'cool',
-      certainty: 'likely',
-      coolMs: HOUR_MS,
-      until: (_evidence, now) => now + HOUR_MS,
+      ...lasting(HOUR_MS),
     },
     {
       name: 'request-over-limit',
       source: LIMIT_ERRORS,
-      match: { code: 'rate_limit_exceeded', test: asksForMoreThanTheLimit },
+      match: { code: 'rate_limit_exceeded', ...asksForMoreThanTheLimit },
       kind: 'request_too_large',
       scope: 'request',
       action: 'fail',
@@ -126,24 +128,3 @@ export const openai: FaultProfile = {
     },
   ],
 };
-
-const BILLING_CODES = new Set([
-  'insufficient_quota',
-  'credit_balance_exhausted',
-  'organization_usage_limit_exceeded',
-  'billing_not_active',
-]);
-
-function isBillingCode(code: string): boolean {
-  return BILLING_CODES.has(code) || code.endsWith('_spend_limit_exceeded');
-}
-
-/** No wait helps a request that is larger than the whole limit. */
-function asksForMoreThanTheLimit({ body, text }: Evidence): boolean {
-  const [, limit, requested] = LIMIT_AND_REQUESTED.exec(readBody(body).message ?? text) ?? [];
-  return limit !== undefined && requested !== undefined && amount(requested) > amount(limit);
-}
-
-function amount(text: string): number {
-  return Number(text.replaceAll(',', ''));
-}
