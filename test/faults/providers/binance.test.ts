@@ -1,0 +1,83 @@
+import { describe, expect, test } from 'vitest';
+import { readLimits } from '../../../src/faults/limits.ts';
+import { binance } from '../../../src/faults/providers/binance.ts';
+import { json } from '../sdk-errors.ts';
+import { describeRows, expectFault, faultOf, MINUTE_MS, NOW } from './rows.ts';
+import type { Expected, Row } from './rows.ts';
+
+const IP_LIMIT: Expected = { kind: 'ip_limit', scope: 'ip', action: 'breaker', certainty: 'likely' };
+const UNKNOWN: Expected = { kind: 'unknown_outcome', scope: 'request', action: 'fail' };
+
+const ROWS: Row[] = [
+  [
+    'too many requests',
+    429,
+    { code: -1003, msg: 'Too much request weight used; current limit is 6000 request weight per 1 MINUTE.' },
+    { ...IP_LIMIT, until: NOW + 42_000 },
+    { 'retry-after': '42', 'x-mbx-used-weight-1m': '6044' },
+  ],
+  ['too many requests, and nothing said', 429, {}, { ...IP_LIMIT, until: 'absent' }],
+  [
+    'a banned address',
+    418,
+    { code: -1003, msg: `Way too much request weight used; IP banned until ${NOW + 900_000}. Please use websockets.` },
+    { ...IP_LIMIT, until: NOW + 900_000 },
+  ],
+  [
+    'a banned address, with the time in the header',
+    418,
+    {},
+    { ...IP_LIMIT, until: NOW + 259_200_000 },
+    { 'retry-after': '259200' },
+  ],
+  ['the same by the code alone', 400, { code: -1003, msg: 'Too many requests queued.' }, IP_LIMIT],
+  ['the firewall', 403, {}, IP_LIMIT],
+  [
+    'a key of a wrong form',
+    401,
+    { code: -2014, msg: 'API-key format invalid.' },
+    { kind: 'invalid_key', scope: 'key', action: 'disable', certainty: 'likely' },
+  ],
+  [
+    'a key, an address or a permission that is wrong',
+    401,
+    { code: -2015, msg: 'Invalid API-key, IP, or permissions for action.' },
+    { kind: 'unauthorized', scope: 'key', action: 'probation', certainty: 'likely' },
+  ],
+  ['a timeout of theirs', 504, { code: -1007, msg: 'Timeout waiting for response from backend server.' }, UNKNOWN],
+  ['an answer lost on their side', 400, { code: -1006, msg: 'Execution status unknown.' }, UNKNOWN],
+  ['a failure of theirs, for a path nobody knows', 503, {}, UNKNOWN],
+  ['a wrong symbol', 400, { code: -1121, msg: 'Invalid symbol 429.' }, { scope: 'request', action: 'fail' }],
+  ['no money', 400, { code: -2010, msg: 'Account has insufficient balance.' }, { scope: 'request', action: 'fail' }],
+];
+
+describeRows(binance, ROWS);
+
+describe('a failure of theirs', () => {
+  const at = (path: string): Response =>
+    Object.defineProperty(json(502, {}), 'url', { value: `https://api.binance.com${path}?signature=429&symbol=X` });
+
+  test.each([
+    '/api/v3/order',
+    '/api/v3/orderList/oco',
+    '/api/v3/order/cancelReplace',
+    '/sapi/v1/margin/order',
+    '/fapi/v1/batchOrders',
+  ])('on %s may have been carried out: nobody repeats it', async (path) => {
+    expectFault(await faultOf(binance, { value: at(path) }), UNKNOWN);
+    const error = { name: 'AxiosError', config: { url: path, baseURL: 'https://x.test' }, response: { status: 502 } };
+    expectFault(await faultOf(binance, { error }), UNKNOWN);
+  });
+
+  test.each(['/api/v3/ticker/price', '/api/v3/account', '/api/v3/klines'])('on %s may be tried again', async (path) => {
+    const expected: Expected = { scope: 'provider', action: 'breaker' };
+    expectFault(await faultOf(binance, { value: at(path) }), expected);
+    const error = { name: 'AxiosError', config: { url: `https://api.binance.com${path}` }, response: { status: 502 } };
+    expectFault(await faultOf(binance, { error }), expected);
+  });
+});
+
+test('its header tells the weight that is used, not what is left', () => {
+  const header = (name: string): string | undefined => (name === 'x-mbx-used-weight-1m' ? '1200' : undefined);
+  expect(readLimits({ header }, NOW, binance.limits)).toEqual([{ counts: 'weight', windowMs: MINUTE_MS, used: 1200 }]);
+});
