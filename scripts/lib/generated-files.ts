@@ -1,3 +1,4 @@
+import { renderFaults } from './faults-reference.ts';
 import { renderReference } from './reference.ts';
 import { renderTypes } from './types-file.ts';
 
@@ -5,4 +6,5 @@ import { renderTypes } from './types-file.ts';
 export const generatedFiles = [
   { path: new URL('../../src/guard/config/types.ts', import.meta.url), render: renderTypes },
   { path: new URL('../../docs/configuration.md', import.meta.url), render: renderReference },
+  { path: new URL('../../docs/faults.md', import.meta.url), render: renderFaults },
 ];
