@@ -178,12 +178,16 @@ function circuitBreaker({ flag, fromZero, fromOne }: Shared) {
 
 function queue({ flag, fromZero, fromOne }: Shared) {
   const infinity = z.custom<number>(value => value === Infinity);
+  const resolved = z.custom<number>();
   return section('QueueConfig', {
     enabled: option('Bounds how many attempts run at once and how many calls wait.', flag.default(true)),
     concurrency: option(
-      'Attempts under way at once, per provider.',
+      'Attempts under way at once, per provider. Infinity or null: no limit.',
       z
-        .union([fromOne, ofType('number', infinity)], { error: 'a whole number, 1 or more, or Infinity' })
+        // null is what becomes of Infinity in JSON, on the way to a browser and back.
+        .union([fromOne, ofType('number', infinity), z.null()], { error: 'a whole number, 1 or more, or Infinity' })
+        .transform(limit => limit ?? Infinity)
+        .pipe(ofType('number', resolved))
         .default(Infinity),
     ),
     minDelayMs: option(

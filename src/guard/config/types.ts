@@ -144,10 +144,10 @@ export interface QueueConfig {
    */
   enabled?: boolean | undefined;
   /**
-   * Attempts under way at once, per provider.
+   * Attempts under way at once, per provider. Infinity or null: no limit.
    * @default Infinity
    */
-  concurrency?: number | undefined;
+  concurrency?: number | null | undefined;
   /**
    * Least time between the starts of two attempts at the same provider, in ms. Old guard: 5000.
    * @default 0
