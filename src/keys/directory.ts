@@ -159,7 +159,7 @@ function poolSettings(
   return {
     pattern,
     keys,
-    strategyName: nameOf(config.strategy),
+    strategyName: typeof config.strategy === 'string' ? config.strategy : strategy(() => 0).name || 'custom',
     strategy,
     fallbackBehavior: config.fallbackBehavior,
     groups: config.groups,
@@ -171,10 +171,4 @@ function poolSettings(
     profile: isKnown ? profile : undefined,
     dayReset: dayTimeZone === undefined ? undefined : now => nextMidnight(now, dayTimeZone),
   };
-}
-
-function nameOf(strategy: PoolConfig['strategy']): string {
-  if (typeof strategy === 'string') return strategy;
-  const { name } = typeof strategy === 'function' ? strategy(() => 0) : strategy;
-  return name || 'custom';
 }
