@@ -9,11 +9,15 @@ export const executionGuard: ExecutionGuard = new Proxy(Object.create(ExecutionG
   get(_target, property) {
     const guard = ExecutionGuard.getInstance();
     const member: unknown = Reflect.get(guard, property, guard);
-    // Bound, because the guard's private fields are not the proxy's.
-    return typeof member === 'function' && property !== 'constructor' ? (member.bind(guard) as unknown) : member;
+    if (typeof member !== 'function' || property === 'constructor') return member;
+    // Called on the guard, whose private fields are not the proxy's; not bound, or a spy would lose its record.
+    return new Proxy(member, { apply: (method, _this, args) => Reflect.apply(method, guard, args) as unknown });
   },
   set: (_target, property, value) => Reflect.set(ExecutionGuard.getInstance(), property, value),
   has: (_target, property) => Reflect.has(ExecutionGuard.getInstance(), property),
+  defineProperty: (_target, property, descriptor) =>
+    Reflect.defineProperty(ExecutionGuard.getInstance(), property, descriptor),
+  deleteProperty: (_target, property) => Reflect.deleteProperty(ExecutionGuard.getInstance(), property),
 });
 
 /** {@link ExecutionGuard.execute} of the shared guard. `context` is a provider's name, or options. */

@@ -1,7 +1,7 @@
 import { fingerprint } from '../deduplication/fingerprint.ts';
 import type { Call } from '../call.ts';
 import type { Ending, Handler, Stage } from '../pipeline.ts';
-import { field, sessionOf } from '../request.ts';
+import { isUnder, sessionOf } from '../request.ts';
 import type { Runtime } from '../runtime.ts';
 
 /** Joins an equal call in flight, or answers from the result cache. */
@@ -45,10 +45,7 @@ function keyOf({ options, provider, model }: Call, { config }: Runtime): string 
     return prefixed(provider.name) + prefixed(model) + prefixed(sessionId) + prefixed(userId) + deduplicationKey;
   }
   if (req === undefined || req === null) return undefined;
-  const url = field(req, 'url');
-  if (typeof url === 'string' && config.deduplication.excludeEndpoints.some(prefix => url.startsWith(prefix))) {
-    return undefined;
-  }
+  if (isUnder(req, config.deduplication.excludeEndpoints)) return undefined;
   return fingerprint(req, { provider: provider.name, model, userId, sessionId: sessionOf(options) });
 }
 
