@@ -41,7 +41,7 @@ interface CallPlan {
   readonly afterMs: number;
   /** Done just before the call. */
   readonly intervention: Intervention | undefined;
-  readonly options: Pick<ExecuteOptions, 'model' | 'priority' | 'skipQueue' | 'idempotent' | 'attemptTimeoutMs' | 'deadlineMs'>;
+  readonly options: Omit<ExecuteOptions, 'providerName' | 'signal'>;
   readonly abortAfterMs: number | undefined;
 }
 
@@ -69,7 +69,12 @@ const outcome: fc.Arbitrary<Outcome> = fc.oneof(
       ms,
       status: fc.constantFrom(400, 401, 402, 403, 404, 408, 429, 429, 500, 503),
       code: fc.constantFrom(
-        undefined, 'invalid_api_key', 'account_deactivated', 'insufficient_quota', 'rate_limit_exceeded', 'model_not_found',
+        undefined,
+        'invalid_api_key',
+        'account_deactivated',
+        'insufficient_quota',
+        'rate_limit_exceeded',
+        'model_not_found',
       ),
       retryAfter: maybe(fc.integer({ min: 0, max: 90 })),
       returned: fc.boolean(),
@@ -210,7 +215,7 @@ class ScriptedProvider {
 
 function settleAs(next: Outcome, resolve: (value: unknown) => void, reject: (error: unknown) => void): void {
   if (next.kind === 'ok') resolve('ok');
-  else if (next.kind === 'reset') reject(Object.assign(new TypeError('fetch failed'), { cause: { code: 'ECONNRESET' } }));
+  else if (next.kind === 'reset') reject(new TypeError('fetch failed', { cause: { code: 'ECONNRESET' } }));
   else if (next.kind === 'status') {
     const { status, code, retryAfter, returned } = next;
     const headers: Record<string, string> = retryAfter === undefined ? {} : { 'retry-after': String(retryAfter) };
@@ -350,8 +355,8 @@ describe('whatever providers do', () => {
           options: { ...options, skipQueue: false },
         }));
         const { provider } = await run({ ...it, calls, config });
-        const { concurrency = Infinity, minDelayMs = 0 } = config.queue;
-        expect(provider.mostUnderWay).toBeLessThanOrEqual(concurrency);
+        const { concurrency, minDelayMs = 0 } = config.queue;
+        expect(provider.mostUnderWay).toBeLessThanOrEqual(concurrency ?? Infinity);
         const starts = [...provider.starts.values()].flat().sort((a, b) => a - b);
         for (let at = 1; at < starts.length; at++) {
           expect(starts[at]! - starts[at - 1]!).toBeGreaterThanOrEqual(minDelayMs);

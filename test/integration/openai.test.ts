@@ -66,6 +66,11 @@ async function world(
 
 const ONE: Keys = { a: { organisation: 'org-a', limits: { concurrency: 1 } } };
 const THREE: Keys = { a: { organisation: 'org-a' }, b: { organisation: 'org-b' }, c: { organisation: 'org-c' } };
+const SIBLINGS: Keys = {
+  a1: { organisation: 'org-a' },
+  a2: { organisation: 'org-a' },
+  b: { organisation: 'org-b' },
+};
 const ALL_READY = { a: 'ready', b: 'ready', c: 'ready' };
 
 const keyIds = ({ server }: World): string[] => server.requests.map(({ keyId }) => keyId);
@@ -88,7 +93,8 @@ describe('keys that OpenAI refuses', () => {
     const seen = new Set<string>();
     for (let second = 0; second < 600; second++) {
       const error = await failureOf(it.answer(it.guard.execute(chat(it.server.url), PROVIDER)));
-      seen.add(error instanceof AuthenticationError ? 'refused' : error instanceof PoolExhaustedError ? 'exhausted' : '?');
+      if (!(error instanceof AuthenticationError || error instanceof PoolExhaustedError)) throw error;
+      seen.add(error instanceof AuthenticationError ? 'refused' : 'exhausted');
       await it.clock.advance(1000);
     }
     expect([...seen]).toEqual(['refused', 'exhausted']);
@@ -96,7 +102,7 @@ describe('keys that OpenAI refuses', () => {
   });
 
   test('a deactivated account is out with all its keys', async () => {
-    const it = await world({ a1: { organisation: 'org-a' }, a2: { organisation: 'org-a' }, b: { organisation: 'org-b' } });
+    const it = await world(SIBLINGS);
     it.server.setKeyState(fakeOpenAIKey('a1'), 'deactivated');
     it.server.setKeyState(fakeOpenAIKey('a2'), 'deactivated');
     for (let call = 0; call < 4; call++) await it.guard.execute(chat(it.server.url), PROVIDER);
@@ -128,7 +134,7 @@ describe('keys that OpenAI refuses', () => {
 
 describe('quotas that OpenAI enforces', () => {
   test('an organisation without credit rests for an hour, and its calls go elsewhere', async () => {
-    const it = await world({ a1: { organisation: 'org-a' }, a2: { organisation: 'org-a' }, b: { organisation: 'org-b' } });
+    const it = await world(SIBLINGS);
     it.server.setKeyState(fakeOpenAIKey('a1'), 'insufficient_quota');
     it.server.setKeyState(fakeOpenAIKey('a2'), 'insufficient_quota');
     const calls = async (count: number): Promise<string[]> => {

@@ -43,11 +43,11 @@ const EVENTS: readonly GuardEventName[] = ['call', 'attempt', 'key', 'failover',
 
 /** What a provider answers that has a habit of repeating the key. */
 function echo(status: number, secret: string, fields: object = {}): Error {
-  const body = { error: { code: status, message: `Consumer 'api_key:${secret}' is not welcome`, status: 'NO', ...fields } };
-  return Object.assign(new Error(JSON.stringify(body)), {
+  const error = { code: status, message: `Consumer 'api_key:${secret}' is not welcome`, status: 'NO', ...fields };
+  return Object.assign(new Error(JSON.stringify({ error })), {
     status,
     headers: { 'x-echo': secret },
-    error: body.error,
+    error,
     request: { headers: { authorization: `Bearer ${secret}` }, url: `/v1?key=${encodeURIComponent(secret)}` },
   });
 }
@@ -199,7 +199,10 @@ describe('what a guard shows of itself holds no secret', () => {
     const it = world();
     for (const status of [401, 429, 503]) {
       const pending = it.guard.execute(
-        ({ apiKey }) => Response.json({ error: { message: apiKey, code: apiKey } }, { status, headers: { 'x-echo': apiKey! } }),
+        ({ apiKey }) => {
+          const error = { message: apiKey, code: apiKey };
+          return Response.json({ error }, { status, headers: { 'x-echo': apiKey! } });
+        },
         'openai',
       );
       await it.clock.advance(60_000);
@@ -275,9 +278,12 @@ describe('errors of the guard hold no secret', () => {
       },
       {},
     ],
-    ['a pool without a key', NoKeyError, it => failureOf(it.guard.execute(() => 1, { ...inGemini, providerName: 'empty' })), {
-      keyManagement: { providers: { empty: { keys: [' '] } } },
-    }],
+    [
+      'a pool without a key',
+      NoKeyError,
+      it => failureOf(it.guard.execute(() => 1, { ...inGemini, providerName: 'empty' })),
+      { keyManagement: { providers: { empty: { keys: [' '] } } } },
+    ],
     [
       'a breaker that is open',
       CircuitOpenError,
@@ -335,7 +341,8 @@ describe('errors of the guard hold no secret', () => {
       'an attempt that has timed out',
       AttemptTimeoutError,
       async it => {
-        const call = failureOf(it.guard.execute(() => new Promise(() => undefined), { ...inGemini, attemptTimeoutMs: 10 }));
+        const stuck = () => new Promise(() => undefined);
+        const call = failureOf(it.guard.execute(stuck, { ...inGemini, attemptTimeoutMs: 10 }));
         await it.clock.advance(60_000);
         return call;
       },
