@@ -55,12 +55,15 @@ function watchIterable(value: object, end: () => void): boolean {
   if (!iterate || !override(value, { [method]: () => iterating(iterate(), end) })) return false;
   const signal = iterable.controller?.signal;
   if (signal instanceof AbortSignal) onAbort(signal, end);
+  // The SDK's stream helpers read by themselves, and may be listened to without being iterated.
+  if (typeof iterable.on === 'function') iterable.on('end', end);
   return true;
 }
 
 interface SdkStream {
   iterator?: () => AnyIterator;
   controller?: { readonly signal?: unknown };
+  on?: (event: 'end', listener: () => void) => unknown;
 }
 
 function iterating(iterator: AnyIterator, end: () => void): AsyncIterableIterator<unknown> {

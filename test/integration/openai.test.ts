@@ -330,6 +330,23 @@ describe('streams', () => {
     expect(inFlight(it.guard, PROVIDER)).toBe(0);
   });
 
+  test.each(['its text', 'events', 'iteration'])('the SDK\'s stream helper gives the key back (%s)', async how => {
+    const it = await world(ONE);
+    const helper = await it.guard.execute(
+      context =>
+        openAI(it.server.url, context).chat.completions.stream({
+          model: 'gpt-4o',
+          messages: [{ role: 'user', content: 'good morning' }],
+        }),
+      PROVIDER,
+    );
+    expect(inFlight(it.guard, PROVIDER)).toBe(1);
+    if (how === 'its text') expect(await helper.finalContent()).toBe('You said: good morning');
+    else if (how === 'events') await helper.done();
+    else for await (const chunk of helper) expect(chunk.choices).toHaveLength(1);
+    expect(inFlight(it.guard, PROVIDER)).toBe(0);
+  });
+
   test('a stream that breaks off gives the key back and its reader the error', async () => {
     const it = await world(ONE);
     it.server.failNext(1, 'stream_error_late');
