@@ -3,7 +3,10 @@ import type { Usage } from '../keys/lease.ts';
 
 export type { Usage };
 
-/** What one attempt is given. */
+/**
+ * What one attempt is given. Printed, it shows a mask in the key's place. Take from it what you need: a copy by
+ * spreading holds the plain fields, but neither `signal` nor `reportUsage`, which are made when first asked for.
+ */
 export interface CallContext {
   /** The key for this attempt; absent where no pool matches the provider. */
   readonly apiKey?: string;

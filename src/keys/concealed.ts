@@ -5,5 +5,6 @@ export const INSPECT: unique symbol = Symbol.for('nodejs.util.inspect.custom');
 
 /** A copy of an object that carries a key, fit to be printed: with a mask in the key's place. */
 export function concealed(carrier: { readonly apiKey?: string | undefined }): object {
-  return { ...carrier, apiKey: carrier.apiKey === undefined ? undefined : maskSecret(carrier.apiKey) };
+  const { apiKey } = carrier;
+  return apiKey === undefined ? { ...carrier } : { ...carrier, apiKey: maskSecret(apiKey) };
 }

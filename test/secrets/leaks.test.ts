@@ -7,6 +7,7 @@ import {
   ClosedError,
   ConfigError,
   DeadlineError,
+  executionGuard,
   ExecutionGuard,
   GuardError,
   NoKeyError,
@@ -245,6 +246,17 @@ describe('what a guard shows of itself holds no secret', () => {
     const used = new Set<string | undefined>();
     for (let call = 0; call < 3; call++) await it.guard.execute(({ apiKey }) => void used.add(apiKey), 'google-gemini');
     expect(used).toEqual(new Set([SECRETS.plain, SECRETS.object, SECRETS.named]));
+  });
+
+  test('as the shared guard', () => {
+    executionGuard.updateConfig({
+      keyManagement: { providers: { leaky: { keys: [{ id: 'a', key: SECRETS.plain }], validate: () => true } } },
+    });
+    expect(executionGuard.keys.list()).toHaveLength(1);
+    expectNoTrace(executionGuard, ALL);
+    expectNoTrace(inspect(executionGuard, { showProxy: true, showHidden: true, depth: Infinity }), ALL);
+    expectNoTrace(ExecutionGuard.getInstance(), ALL);
+    executionGuard.updateConfig({ keyManagement: { providers: {} } });
   });
 
   test('after it was closed', async () => {
@@ -492,7 +504,9 @@ describe('the context of a callback', () => {
   });
 
   test('is printed as it is where there is no key', async () => {
-    expect(inspect(await contextOf('nobody'))).toContain('apiKey: undefined');
+    const context = await contextOf('nobody');
+    expect(JSON.parse(JSON.stringify(context))).toEqual({ provider: 'nobody', attempt: 1 });
+    expect(inspect(context)).not.toContain('…');
   });
 
   test('of a validation is printed with the key masked too', async () => {
