@@ -8,6 +8,7 @@ export type {
   FaultProfile,
   FaultRule,
   FaultScope,
+  LimitHeaders,
 } from './faults/fault.ts';
 export type * from './guard/config/types.ts';
 export type { KeyValidation, KeyValidator } from './guard/config/validator.ts';

@@ -38,6 +38,8 @@ export class ProviderBreaker {
   private failures = 0;
   /** 0 while closed. */
   private openUntil = 0;
+  /** The provider has named a time; unlike the recovery time it is not ours to shorten. */
+  private bannedUntil = 0;
   /** Counts trips and resets: a vote of an earlier epoch is out of date. */
   private epoch = 0;
   private circuit: ProbeCircuit | undefined;
@@ -70,7 +72,7 @@ export class ProviderBreaker {
   get retryAfterMs(): number {
     // The clock may have been set back.
     this.shorten();
-    return Math.max(0, this.openUntil - this.clock.now());
+    return Math.max(0, Math.max(this.openUntil, this.bannedUntil) - this.clock.now());
   }
 
   /** The epoch a call made now belongs to; goes back in with its vote. */
@@ -83,6 +85,12 @@ export class ProviderBreaker {
     if (epoch !== this.epoch || vote === 'none') return;
     if (vote === 'success') this.failures = 0;
     else if (++this.failures >= this.settings.failureThreshold) this.trip();
+  }
+
+  /** Opens at once, until the time the provider has named: to go on would make a ban of a limit. */
+  ban(until: number): void {
+    this.bannedUntil = Math.max(this.bannedUntil, until);
+    this.trip();
   }
 
   /** Runs `probe` if it is the one to go; false where the breaker is open or another probe is out. */
@@ -113,6 +121,7 @@ export class ProviderBreaker {
     this.epoch++;
     this.failures = 0;
     this.openUntil = 0;
+    this.bannedUntil = 0;
     this.discardCircuit();
     this.tell('CLOSED');
   }

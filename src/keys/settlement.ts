@@ -324,5 +324,7 @@ function isAccusation(fault: Fault): boolean {
   if (fault.certainty === 'certain') return false;
   if (!fault.scope.startsWith('key')) return false;
   if (fault.action === 'disable' || fault.action === 'probation') return true;
+  // A model this call did not name may be all that is out of reach.
+  if (fault.scope === 'key+model' && fault.model === undefined) return true;
   return fault.status !== undefined && fault.status >= 400 && fault.status < 500 && fault.status !== 429;
 }

@@ -1,5 +1,5 @@
 import { classify } from '../../faults/classify.ts';
-import { isFailureValue, readEvidence, type Outcome } from '../../faults/evidence.ts';
+import { isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
 import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
 import { profileFor } from '../../faults/profiles.ts';
 import { AttemptContext } from '../attempt-context.ts';
@@ -89,10 +89,14 @@ export function attemptHandler(runtime: Runtime): Handler {
     if (heard) events.emit('attempt', { ...entry, attempt: call.attempts, ok: fault === undefined });
   };
 
-  const failed = async (call: Call, startedAt: number, outcome: Outcome): Promise<undefined> => {
+  const failed = async (
+    call: Call,
+    startedAt: number,
+    outcome: Outcome,
+    reading: Evidence | Promise<Evidence> = readEvidence(outcome, clock),
+  ): Promise<undefined> => {
     const thrown = 'error' in outcome;
     const subject = thrown ? outcome.error : outcome.value;
-    const reading = readEvidence(outcome, clock);
     const evidence = reading instanceof Promise ? await reading : reading;
     const fault = faultOf(call, subject, evidence, call.endedAt);
     call.unsent = evidence.networkCode !== undefined && UNSENT_CODES.has(evidence.networkCode);
@@ -122,6 +126,12 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.endedAt = clock.now();
     context.ended(value);
     if (isFailureValue(value)) return failed(call, startedAt, { value });
+    const { errorInSuccess } = profileOf(call);
+    if (errorInSuccess) {
+      const reading = readErrorInSuccess(value, errorInSuccess, clock);
+      const evidence = reading instanceof Promise ? await reading : reading;
+      if (evidence) return failed(call, startedAt, { value }, evidence);
+    }
     call.end = 'answered';
     call.failure = undefined;
     call.value = value;

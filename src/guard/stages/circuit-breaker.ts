@@ -13,7 +13,11 @@ export const circuitBreakerStage: Stage = {
   },
 
   callEnded(call) {
-    if (call.breakerEpoch !== undefined) call.provider.breaker.vote(voteOf(call), call.breakerEpoch);
+    const { breaker } = call.provider;
+    if (call.breakerEpoch !== undefined) breaker.vote(voteOf(call), call.breakerEpoch);
+    // A limit on this address holds for every key and every call.
+    const fault = call.end === 'failed' ? call.failure?.fault : undefined;
+    if (fault?.scope === 'ip' && fault.action === 'breaker' && fault.until !== undefined) breaker.ban(fault.until);
   },
 };
 
