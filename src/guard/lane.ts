@@ -20,6 +20,12 @@ export interface SlotHolder {
   newerHolder: SlotHolder | undefined;
 }
 
+/** A call in the waiting room. Emptied when it leaves: the queue finds out later. */
+interface Waiter {
+  readonly priority: number;
+  begin: (() => void) | undefined;
+}
+
 /**
  * One provider's slots and spacing. A call that need not wait only counts; the queue is the waiting room
  * of the others, in order of priority. It holds no call that is running: it is paused whenever nobody may
@@ -35,8 +41,11 @@ export class Lane {
 
   private readonly clock: Clock;
   private queue: PQueue | undefined;
+  /** In order of arrival; the queue may still hold others, which have left. */
+  private readonly waiters = new Set<Waiter>();
   private lastStartAt = -Infinity;
   private timer: TimerHandle;
+  private timerAt = Infinity;
   private oldest: SlotHolder | undefined;
   private newest: SlotHolder | undefined;
 
@@ -65,27 +74,22 @@ export class Lane {
   /** Resolves when the holder has a slot. Returns the way to leave the queue. */
   wait(holder: SlotHolder, priority: number, settle: Settle<undefined>): () => void {
     const queue = (this.queue ??= new PQueue({ autoStart: false }));
-    const gone = new AbortController();
     const queuedAt = this.clock.now();
-    queue
-      .add(
-        () => {
-          const now = this.clock.now();
-          this.start(holder, now);
-          this.totalWaitMs += Math.max(0, now - queuedAt);
-          if (!this.hasRoom(now)) queue.pause();
-          settle.resolve(undefined);
-        },
-        { priority, signal: gone.signal },
-      )
-      .catch(() => {
-        // Left the queue; the caller was told why.
-      });
-    this.admit();
-    return () => {
-      gone.abort();
-      if (queue.size === 0) this.disarm();
+    const waiter: Waiter = {
+      priority,
+      begin: () => {
+        this.waiters.delete(waiter);
+        const now = this.clock.now();
+        this.start(holder, now);
+        this.totalWaitMs += Math.max(0, now - queuedAt);
+        if (!this.hasRoom(now)) queue.pause();
+        settle.resolve(undefined);
+      },
     };
+    this.waiters.add(waiter);
+    enqueue(queue, waiter);
+    this.admit();
+    return () => this.giveUp(queue, waiter);
   }
 
   /** The attempt is over. */
@@ -96,7 +100,7 @@ export class Lane {
   }
 
   private get isQueued(): boolean {
-    return this.queue !== undefined && this.queue.size > 0;
+    return this.waiters.size > 0;
   }
 
   private hasRoom(now: number): boolean {
@@ -140,21 +144,39 @@ export class Lane {
     return this.running < concurrency;
   }
 
-  /** Lets as many start as may, and sets the one timer the rest wait for. */
+  private giveUp(queue: PQueue, waiter: Waiter): void {
+    waiter.begin = undefined;
+    if (!this.waiters.delete(waiter)) return;
+    if (this.waiters.size === 0) this.disarm();
+    // Finding one in the queue takes a scan; once most of them have left, it is filled anew.
+    if (queue.size <= 2 * this.waiters.size) return;
+    queue.clear();
+    for (const other of this.waiters) enqueue(queue, other);
+  }
+
+  /** Lets as many start as may, and sees to it that one timer is set for the rest, due when the next one may. */
   private admit(): void {
-    this.disarm();
     const { queue } = this;
-    if (!queue || queue.size === 0) return;
+    if (!queue || this.waiters.size === 0) return;
     const now = this.clock.now();
     if (this.hasRoom(now)) {
       queue.start();
       queue.pause();
-      if (queue.size === 0) return;
     }
+    if (this.waiters.size === 0) this.disarm();
+    else this.arm(now);
+  }
+
+  /** A timer that is due no later stays: it costs less to find nothing to do then than to set one per attempt. */
+  private arm(now: number): void {
     const isFull = this.oldest !== undefined && this.running >= this.settings.concurrency;
     const at = isFull ? this.oldest!.slotTakenAt + this.settings.stallMs : this.nextStartAt(now);
+    if (this.timerAt <= at) return;
+    this.disarm();
+    this.timerAt = at;
     this.timer = this.clock.setTimeout(() => {
       this.timer = undefined;
+      this.timerAt = Infinity;
       this.admit();
     }, at - now);
   }
@@ -163,5 +185,10 @@ export class Lane {
     if (this.timer === undefined) return;
     this.clock.clearTimeout(this.timer);
     this.timer = undefined;
+    this.timerAt = Infinity;
   }
+}
+
+function enqueue(queue: PQueue, waiter: Waiter): void {
+  void queue.add(() => waiter.begin?.(), { priority: waiter.priority });
 }
