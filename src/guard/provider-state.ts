@@ -47,7 +47,8 @@ export class ProviderState {
    * call: whoever asks before he calls must not be told to stay away then.
    */
   isInRecovery(now: number, recoveryWindowMs: number): boolean {
-    const isRecent = this.lastFailureAt > 0 && now < this.lastFailureAt + recoveryWindowMs;
+    // A failure in the future happened before the clock was set back.
+    const isRecent = this.lastFailureAt > 0 && now >= this.lastFailureAt && now < this.lastFailureAt + recoveryWindowMs;
     return isRecent || this.breaker.state === 'OPEN';
   }
 }

@@ -19,12 +19,18 @@ async function run(program: string): Promise<{ stdout: string; stderr: string }>
 describe('importing', () => {
   test('starts nothing, writes nothing, makes no guard, and lets the process end', async () => {
     const { stdout, stderr } = await run(`
-      import { getActiveResourcesInfo } from 'node:process';
-      const before = getActiveResourcesInfo().length;
-      await import('./src/index.ts');
-      console.log(getActiveResourcesInfo().length - before, Symbol.for('execution-guard') in globalThis);
+      import { mkdtempSync, readdirSync, rmdirSync } from 'node:fs';
+      import { tmpdir } from 'node:os';
+      import { chdir, getActiveResourcesInfo } from 'node:process';
+      const here = mkdtempSync(tmpdir() + '/import-');
+      const guard = new URL('./src/index.ts', import.meta.url);
+      chdir(here);
+      await import(guard);
+      const timers = getActiveResourcesInfo().filter(kind => kind === 'Timeout');
+      console.log(timers.length, readdirSync(here).length, Symbol.for('execution-guard') in globalThis);
+      rmdirSync(here);
     `);
-    expect(stdout.trim()).toBe('0 false');
+    expect(stdout.trim()).toBe('0 0 false');
     expect(stderr).toBe('');
   }, PROCESS_MS);
 

@@ -60,6 +60,13 @@ describe('recovery', () => {
     expect(await guard.execute(() => 'back', 'p')).toBe('back');
   });
 
+  test('does not last for as long as the clock is set back', async () => {
+    const { guard, clock } = benchOf({ ...NO_RETRY, fallback: { recoveryWindowMs: 1000 } });
+    await rejectionOf(guard.execute(scripted(httpError(500)).fn, 'p'));
+    clock.set(clock.now() - 3_600_000);
+    expect(guard.isProviderHealthy('p')).toBe(true);
+  });
+
   test('is not looked at where fallback is switched off', async () => {
     const { guard } = benchOf({ ...NO_RETRY, fallback: { enabled: false } });
     await rejectionOf(guard.execute(scripted(httpError(500)).fn, 'p'));

@@ -193,6 +193,16 @@ describe('other streams keep their key until they end', () => {
     await expectReleased(bench);
   });
 
+  test('an async iterable whose iterator is taken first', async () => {
+    const { bench, value } = await answered({ [Symbol.asyncIterator]: () => counting() });
+    const iterator: AsyncIterator<number> & AsyncIterable<number> = value[Symbol.asyncIterator]();
+    expect(await iterator.next()).toEqual({ done: false, value: 1 });
+    const rest: number[] = [];
+    for await (const item of iterator) rest.push(item);
+    expect(rest).toEqual([2]);
+    await expectReleased(bench);
+  });
+
   test('an async iterable without return and throw', async () => {
     const items = [1, 2];
     const iterable = {
