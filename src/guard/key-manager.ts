@@ -1,10 +1,10 @@
 import type { Clock, TimerHandle } from '../clock.ts';
 import type { Directory } from '../keys/directory.ts';
 import type { PoolKey } from '../keys/key.ts';
-import { redactSecret } from '../keys/mask.ts';
 import { doubtOf } from '../keys/obstacle.ts';
 import { normalizeKeys, type KeyEntry, type NormalizedKey } from '../keys/normalize.ts';
 import type { Pool } from '../keys/pool.ts';
+import { Redactor } from '../keys/redaction.ts';
 import { parseConfig } from './config/parse.ts';
 import { ConfigError } from './errors.ts';
 import type { Events } from './events.ts';
@@ -92,7 +92,7 @@ export class KeyManager {
   disable(pool: string, keyId: string, reason = 'disabled by hand'): void {
     const key = this.keyOf(pool, keyId);
     // Shown in stats and events, and often what a provider said, which may repeat the key.
-    this.poolOf(pool).hold(key, redactSecret(reason, key.reveal()));
+    this.poolOf(pool).hold(key, new Redactor([key.reveal()]).text(reason));
   }
 
   /**

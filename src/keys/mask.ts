@@ -39,15 +39,6 @@ export function holdsSecret(text: string, secret: string): boolean {
   return secret.length >= SHORTEST_SECRET && text.includes(secret);
 }
 
-/** `text` with a mask wherever it shows the secret, as it is, as in a URL or in base64. */
-export function redactSecret(text: string, secret: string): string {
-  if (secret.length < SHORTEST_SECRET) return text;
-  return [secret, encodeURIComponent(secret), Buffer.from(secret).toString('base64')].reduce(
-    (redacted, form) => redacted.replaceAll(form, maskSecret(secret)),
-    text,
-  );
-}
-
 /**
  * A stable id for a key that declares none: `key-` and eight hex digits. The domain string keeps the
  * digits from matching a plain SHA-256 of the key kept elsewhere.
