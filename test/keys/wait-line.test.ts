@@ -99,6 +99,13 @@ describe('turns', () => {
     await expect(line.join(0, Infinity, 'b').wait({ at: clock.now() })).resolves.toBe('try');
   });
 
+  test('who comes with other wishes and goes before the others tries at once too', async () => {
+    const clock = clockAt();
+    const line = new WaitLine(clock);
+    void line.join(0, Infinity, 'a').wait({ at: Infinity });
+    await expect(line.join(9, Infinity, 'b').wait({ at: clock.now() })).resolves.toBe('try');
+  });
+
   test('who comes with the same wishes waits behind', async () => {
     const clock = clockAt();
     const line = new WaitLine(clock);
