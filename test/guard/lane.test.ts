@@ -23,7 +23,7 @@ function waitIn(lane: Lane, priority = 0, started: () => void = () => undefined)
 }
 
 /** The queue that something was added to. */
-function queueOf(adding: { readonly mock: { readonly contexts: readonly unknown[] } }): PQueue {
+function queueOf(adding: { readonly mock: { readonly contexts: readonly unknown[] } }): { readonly size: number } {
   const [queue] = adding.mock.contexts;
   if (!(queue instanceof PQueue)) throw new Error('Nothing was added to a queue');
   return queue;
