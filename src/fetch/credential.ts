@@ -1,0 +1,130 @@
+/** Where a request has its key. */
+export type Place =
+  /** `authorization: <scheme> <key>`; no scheme: the key alone. */
+  | { readonly in: 'authorization'; readonly scheme: string | undefined }
+  | { readonly in: 'header'; readonly name: string }
+  | { readonly in: 'query'; readonly name: string };
+
+/** The address and the headers of a request: all that a key can stand in. */
+export interface Envelope {
+  readonly url: URL;
+  readonly headers: Headers;
+}
+
+export interface Credential {
+  readonly places: readonly Place[];
+  /** What stood in the first of them. */
+  readonly value: string | undefined;
+}
+
+const BEARER: Place = { in: 'authorization', scheme: 'Bearer' };
+
+/** Where providers want their key who do not want a bearer token; by the name of their fault profile. */
+const OWN_PLACES: Readonly<Record<string, Place>> = {
+  alphavantage: { in: 'query', name: 'apikey' },
+  anthropic: { in: 'header', name: 'x-api-key' },
+  azure: { in: 'header', name: 'api-key' },
+  binance: { in: 'header', name: 'x-mbx-apikey' },
+  finnhub: { in: 'header', name: 'x-finnhub-token' },
+  gemini: { in: 'header', name: 'x-goog-api-key' },
+  nasdaq: { in: 'header', name: 'x-api-token' },
+};
+
+/** Names under which some providers take the key in the query. `key` is known of all. */
+const QUERY_NAMES: Readonly<Record<string, readonly string[]>> = {
+  alphavantage: ['apikey'],
+  finnhub: ['token'],
+  massive: ['apiKey', 'apikey'],
+  nasdaq: ['api_key'],
+};
+
+const HEADERS = ['x-api-key', 'api-key', 'x-goog-api-key', 'x-mbx-apikey', 'x-finnhub-token', 'x-api-token'];
+
+/** Schemes of `authorization` that are followed by a key as it is. */
+const SCHEMES = new Set(['bearer', 'token', 'key', 'api-key', 'apikey']);
+
+/** A signature covers the request and was made with one key: another key cannot take its place. */
+const SIGNATURE_HEADERS = ['api-sign', 'cb-access-sign'];
+const SIGNATURE_PARAMETERS = ['signature', 'sig', 'x-amz-signature', 'x-goog-signature'];
+
+const PLACEHOLDER = /^guard(?::(.+))?$/s;
+
+/** The provider that a placeholder names: `gemini` of `guard:gemini`, '' of `guard`; undefined for any other value. */
+export function placeholder(value: string | undefined): string | undefined {
+  const match = value === undefined ? null : PLACEHOLDER.exec(value);
+  return match ? (match[1] ?? '') : undefined;
+}
+
+/** True for a request signed for one key, by AWS, a broker or a storage link, or with a password. */
+export function isSigned({ url, headers }: Envelope): boolean {
+  const authorization = headers.get('authorization');
+  if (authorization !== null && authorizationIn(authorization) === undefined) return true;
+  if (SIGNATURE_HEADERS.some(name => headers.has(name))) return true;
+  return [...url.searchParams.keys()].some(name => SIGNATURE_PARAMETERS.includes(name.toLowerCase()));
+}
+
+/**
+ * The places where a request has a key now. The query is asked where no header has one: outside Google,
+ * `key` may mean anything.
+ *
+ * @param profile the name of the provider's fault profile
+ */
+export function findCredential({ url, headers }: Envelope, profile: string): Credential {
+  const places: Place[] = [];
+  let value: string | undefined;
+  const found = (place: Place, content: string): void => {
+    places.push(place);
+    value ??= content;
+  };
+  const authorization = authorizationIn(headers.get('authorization') ?? '');
+  if (authorization) found({ in: 'authorization', scheme: authorization.scheme }, authorization.key);
+  for (const name of HEADERS) {
+    const content = headers.get(name);
+    if (content !== null) found({ in: 'header', name }, content);
+  }
+  for (const name of ['key', ...(QUERY_NAMES[profile] ?? [])]) {
+    const content = url.searchParams.get(name);
+    const counts = places.length === 0 || isGoogle(url, profile) || placeholder(content ?? undefined) !== undefined;
+    if (content !== null && counts) found({ in: 'query', name }, content);
+  }
+  return { places, value };
+}
+
+/** The request with `secret` in place of the credential it had; where it had none, where its provider wants it. */
+export function withCredential(
+  { url, headers }: Envelope,
+  { places }: Credential,
+  secret: string,
+  profile: string,
+): Envelope & { readonly place: Place } {
+  const newHeaders = new Headers(headers);
+  const newUrl = new URL(url);
+  for (const place of places) {
+    if (place.in === 'query') newUrl.searchParams.delete(place.name);
+    else newHeaders.delete(place.in === 'header' ? place.name : 'authorization');
+  }
+  const place = placeFor(places, url, profile);
+  if (place.in === 'query') newUrl.searchParams.set(place.name, secret);
+  else if (place.in === 'header') newHeaders.set(place.name, secret);
+  else newHeaders.set('authorization', place.scheme === undefined ? secret : `${place.scheme} ${secret}`);
+  return { url: newUrl, headers: newHeaders, place };
+}
+
+function placeFor(places: readonly Place[], url: URL, profile: string): Place {
+  const own = OWN_PLACES[profile] ?? BEARER;
+  const place = places.find(each => each.in === 'header' && own.in === 'header' && each.name === own.name) ?? places[0];
+  if (!place) return own;
+  // Google's newer keys are not reliably read from the query.
+  return place.in === 'query' && isGoogle(url, profile) ? { in: 'header', name: 'x-goog-api-key' } : place;
+}
+
+function isGoogle({ hostname }: URL, profile: string): boolean {
+  return profile === 'gemini' || profile === 'vertex' || hostname.endsWith('.googleapis.com');
+}
+
+/** Undefined where what follows the scheme is no key as it is: a signature, a password. */
+function authorizationIn(header: string): { scheme: string | undefined; key: string } | undefined {
+  const [, scheme, key] = /^(?:(\S+)\s+)?(\S+)$/.exec(header.trim()) ?? [];
+  if (key === undefined) return undefined;
+  return scheme === undefined || SCHEMES.has(scheme.toLowerCase()) ? { scheme, key } : undefined;
+}

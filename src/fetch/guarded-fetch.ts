@@ -1,0 +1,166 @@
+import { NoKeyError } from '../guard/errors.ts';
+import { discard } from '../guard/discard.ts';
+import type { ExecutionGuard } from '../guard/execution-guard.ts';
+import type { CallContext, ExecuteOptions } from '../guard/options.ts';
+import { handedOn, received } from './answer.ts';
+import { replayable, type ReplayableBody } from './body.ts';
+import { placeholder, withCredential } from './credential.ts';
+import { demandOf } from './model.ts';
+import { refusalOf } from './refusal.ts';
+import { readTarget, type Target } from './request.ts';
+import { Router, type Destination, type Route } from './route.ts';
+
+const DEFAULT_MAX_REPLAY_BYTES = 16 * 1024 * 1024;
+
+/** Options that hold for every request; those a request says itself are not among them. */
+export type FetchCallOptions = Omit<ExecuteOptions, 'providerName' | 'model' | 'tokens' | 'signal'>;
+
+export interface GuardedFetchOptions {
+  /** The provider of all requests. Where absent, each request tells: by `route`, its key, or its host. */
+  readonly provider?: string | undefined;
+  /** Tells the provider of a request; undefined leaves it to the key and the host. */
+  readonly route?: Route | undefined;
+  /** What really sends; default: the `fetch` of the platform, as it is when the guarded one is made. */
+  readonly fetch?: typeof fetch | undefined;
+  /** A streamed body up to this size is kept, so that it can be sent again; default 16 MB. */
+  readonly maxReplayBytes?: number | undefined;
+  /**
+   * Reserves a quarter of the body's length and its `max_tokens` from token limits, until the answer tells the
+   * real figure. Default false.
+   */
+  readonly estimateTokens?: boolean | undefined;
+  /** Further options of each call, such as `deadlineMs` or `attemptTimeoutMs`. */
+  readonly call?: FetchCallOptions | undefined;
+}
+
+/** What stands behind each guarded fetch, so that none is guarded twice by the same guard. */
+const origins = new WeakMap<typeof fetch, { readonly guard: ExecutionGuard; readonly base: typeof fetch }>();
+
+/**
+ * A `fetch` whose requests go through `guard`: each attempt has a key of the provider's pool in place of the one
+ * it came with. It resolves to the provider's answer; to the last one, with `x-should-retry: false`, where all
+ * attempts failed; to a 429 or 503 in JSON where the guard itself refuses. It rejects where fetch would: with the
+ * signal's reason, or the network's error.
+ */
+export function createGuardedFetch(guard: ExecutionGuard, options: GuardedFetchOptions = {}): typeof fetch {
+  const base = unguarded(options.fetch ?? globalThis.fetch, guard);
+  const router = new Router(guard, options.provider, options.route);
+  const guarded: typeof fetch = async (input, init) => {
+    const target = readTarget(input, init);
+    const destination = target && router.destinationOf(target);
+    if (!destination) return base(input, init);
+    const request = new GuardedRequest(guard, base, target, destination, options);
+    return request.send(() => router.forget(destination));
+  };
+  origins.set(guarded, { guard, base });
+  return guarded;
+}
+
+function unguarded(base: typeof fetch, guard: ExecutionGuard): typeof fetch {
+  const origin = origins.get(base);
+  return origin?.guard === guard ? origin.base : base;
+}
+
+/** A body that can be sent once was sent. */
+class BodySpent extends Error {}
+
+/** One request, however many attempts it takes. */
+class GuardedRequest {
+  private readonly guard: ExecutionGuard;
+  private readonly base: typeof fetch;
+  private readonly target: Target;
+  private readonly destination: Destination;
+  private readonly options: GuardedFetchOptions;
+  private readonly secrets: string[] = [];
+  private isKeyInUrl = false;
+  /** How the only attempt ended that a body could be sent in. */
+  private only: { readonly response: Response } | { readonly error: unknown } | undefined;
+
+  constructor(
+    guard: ExecutionGuard,
+    base: typeof fetch,
+    target: Target,
+    destination: Destination,
+    options: GuardedFetchOptions,
+  ) {
+    this.guard = guard;
+    this.base = base;
+    this.target = target;
+    this.destination = destination;
+    this.options = options;
+  }
+
+  /** @param onNoPool called where the provider turns out to have no pool */
+  async send(onNoPool: () => void): Promise<Response> {
+    const { signal, url } = this.target;
+    signal?.throwIfAborted();
+    const { maxReplayBytes = DEFAULT_MAX_REPLAY_BYTES, estimateTokens = false, call } = this.options;
+    const body = await replayable(this.target.body, maxReplayBytes, signal);
+    const { model, tokens } = demandOf(url.pathname, body.content, estimateTokens);
+    try {
+      const response = await this.guard.execute(
+        context => {
+          if (context.apiKey === undefined) onNoPool();
+          return body.isReplayable ? this.attempt(context, body) : this.onlyAttempt(context, body);
+        },
+        // A Response cannot be shared.
+        { skipDeduplication: true, ...call, providerName: this.destination.provider, model, tokens, signal },
+      );
+      if (this.only && 'response' in this.only) discard(this.only.response);
+      return await this.finished(response);
+    } catch (error) {
+      if (signal?.aborted) throw signal.reason;
+      if (!(error instanceof BodySpent) || !this.only) {
+        const refusal = refusalOf(error);
+        if (refusal) return refusal;
+        throw error;
+      }
+      if ('error' in this.only) throw this.only.error;
+      return this.finished(this.only.response);
+    }
+  }
+
+  private async attempt(context: CallContext, { content, isReplayable }: ReplayableBody): Promise<Response> {
+    const { url, headers } = this.envelopeFor(context);
+    const { init } = this.target;
+    const response = await this.base(url.href, {
+      ...init,
+      headers,
+      signal: context.signal,
+      // What fetch takes has no one type that all of its implementations agree on.
+      ...(content != null && { body: content as NonNullable<RequestInit['body']> }),
+      ...(!isReplayable && { duplex: 'half' }),
+    });
+    return received(response, context.reportUsage);
+  }
+
+  /** What came of it is kept: where the guard asks for another attempt, that is the answer. */
+  private async onlyAttempt(context: CallContext, body: ReplayableBody): Promise<Response> {
+    if (this.only) throw new BodySpent();
+    try {
+      const response = await this.attempt(context, body);
+      if (response.status >= 400) this.only = { response: response.clone() };
+      return response;
+    } catch (error) {
+      this.only = { error };
+      throw error;
+    }
+  }
+
+  private envelopeFor({ apiKey, provider }: CallContext): Pick<Target, 'url' | 'headers'> {
+    const { credential, profile } = this.destination;
+    if (apiKey === undefined) {
+      if (placeholder(credential.value) !== undefined) throw new NoKeyError({ provider });
+      return this.target;
+    }
+    this.secrets.push(apiKey);
+    const envelope = withCredential(this.target, credential, apiKey, profile.name);
+    if (envelope.place.in === 'query') this.isKeyInUrl = true;
+    return envelope;
+  }
+
+  private finished(response: Response): Promise<Response> {
+    const { isKeyInUrl } = this;
+    return handedOn(response, this.secrets, { profile: this.destination.profile, isKeyInUrl });
+  }
+}

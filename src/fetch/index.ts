@@ -1,0 +1,2 @@
+export { createGuardedFetch, type FetchCallOptions, type GuardedFetchOptions } from './guarded-fetch.ts';
+export type { Route } from './route.ts';

@@ -1,0 +1,47 @@
+/** A body that was begun: what was read of it already, and the rest. */
+export interface BegunBody {
+  readonly head: Uint8Array[];
+  readonly rest: ReadableStreamDefaultReader<Uint8Array>;
+}
+
+/** Looks on while a body passes. */
+export interface Onlooker {
+  /** A chunk of the rest; what was read before was seen then. */
+  saw(chunk: Uint8Array): void;
+  /** The body has ended, or nobody reads on. */
+  ended(): void;
+}
+
+/**
+ * The whole body again, from its first byte, at the pace of whoever reads it. Its end and its errors are those
+ * of the body below, and cancelling it cancels that one.
+ */
+export function passage({ head, rest }: BegunBody, onlooker?: Onlooker): ReadableStream<Uint8Array> {
+  return new ReadableStream({
+    // Like the bodies of fetch: these can be read into a buffer of one's own.
+    type: 'bytes',
+    async pull(controller) {
+      for (;;) {
+        const begun = head.shift();
+        const step = begun ? { done: false, value: begun } : await rest.read();
+        if (step.done) {
+          onlooker?.ended();
+          controller.close();
+          // Whoever reads into a buffer still waits for it.
+          controller.byobRequest?.respond(0);
+          return;
+        }
+        const chunk = step.value;
+        if (chunk.byteLength === 0) continue;
+        if (!begun) onlooker?.saw(chunk);
+        // A copy: the chunk's memory goes over to the stream, and may be shared with others.
+        controller.enqueue(new Uint8Array(chunk));
+        return;
+      }
+    },
+    cancel(reason) {
+      onlooker?.ended();
+      return rest.cancel(reason);
+    },
+  });
+}

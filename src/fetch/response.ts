@@ -1,0 +1,49 @@
+/** What a Response made by hand differs in from the one of fetch that it stands for. */
+export interface ResponseChanges {
+  readonly status?: number;
+  readonly headers?: Headers;
+  readonly url?: string;
+}
+
+interface Origin {
+  readonly url: string;
+  readonly redirected: boolean;
+  readonly type: string;
+}
+
+/** A Response around another body that says of itself what `source` says, but for the changes. */
+export function rebuilt(
+  source: Response,
+  body: ReadableStream<Uint8Array> | ArrayBuffer | string | null,
+  changes: ResponseChanges = {},
+): Response {
+  const { status = source.status, headers = source.headers, url = source.url } = changes;
+  const statusText = status === source.status ? source.statusText : '';
+  const { redirected, type } = source;
+  return posing(new Response(body, { status, statusText, headers }), { url, redirected, type });
+}
+
+/** A Response says where it comes from through getters of its class: own properties speak before them. */
+function posing(response: Response, origin: Origin): Response {
+  return Object.defineProperties(response, {
+    url: { value: origin.url, configurable: true },
+    redirected: { value: origin.redirected, configurable: true },
+    type: { value: origin.type, configurable: true },
+    clone: { value: () => posing(Response.prototype.clone.call(response), origin), configurable: true, writable: true },
+  });
+}
+
+/** The body, where it is a stream of the platform; other implementations of fetch have others. */
+export function webBody(response: Response): ReadableStream<Uint8Array> | undefined {
+  const body: unknown = response.body;
+  return body instanceof ReadableStream ? body : undefined;
+}
+
+/** `application/json` of `application/json; charset=utf-8`; empty where nothing is said. */
+export function mediaType({ headers }: Response): string {
+  return (headers.get('content-type') ?? '').split(';', 1)[0]!.trim().toLowerCase();
+}
+
+export function isJson(type: string): boolean {
+  return type === 'application/json' || type.endsWith('+json');
+}

@@ -1,0 +1,83 @@
+import type { FaultProfile } from '../faults/fault.ts';
+import { profileFor, profileForHost } from '../faults/profiles.ts';
+import type { ExecutionGuard } from '../guard/execution-guard.ts';
+import { findCredential, isSigned, placeholder, type Credential, type Envelope } from './credential.ts';
+
+/** Chooses the provider of a request; undefined leaves it to the request's key and host. */
+export type Route = (request: { readonly url: URL; readonly headers: Headers }) => string | undefined;
+
+/** Whose request it is, and where its key goes. */
+export interface Destination {
+  readonly provider: string;
+  readonly profile: FaultProfile;
+  readonly credential: Credential;
+}
+
+/** Fuller names that a pool for a known host may go by: a pool `google-gemini` is none for `gemini` alone. */
+const FULL_NAMES: Readonly<Record<string, readonly string[]>> = {
+  anthropic: ['anthropic-claude'],
+  azure: ['azure-openai'],
+  bedrock: ['aws-bedrock', 'amazon-bedrock'],
+  gemini: ['google-gemini'],
+  vertex: ['google-vertex'],
+  xai: ['xai-grok'],
+};
+
+/** Tells which requests are the guard's business, and under which provider's name. */
+export class Router {
+  private readonly guard: ExecutionGuard;
+  private readonly provider: string | undefined;
+  private readonly route: Route | undefined;
+  /** The names by which known hosts have found their pool. */
+  private readonly found = new Map<FaultProfile, string>();
+
+  constructor(guard: ExecutionGuard, provider: string | undefined, route: Route | undefined) {
+    this.guard = guard;
+    this.provider = provider;
+    this.route = route;
+  }
+
+  /** Undefined for a request that is to go out as it is. */
+  destinationOf(envelope: Envelope): Destination | undefined {
+    if (isSigned(envelope)) return undefined;
+    const hosted = profileForHost(envelope.url.host);
+    const named = this.provider ?? this.route?.(envelope);
+    // Which parameters can be a key depends on the provider, and the key may name the provider.
+    const suspected = hosted ?? (named === undefined ? undefined : profileFor(named));
+    const credential = findCredential(envelope, suspected?.name ?? '');
+    const held = placeholder(credential.value);
+    const provider = named ?? (held || undefined) ?? (hosted && this.poolNameFor(hosted)) ?? placeless(credential, hosted);
+    if (provider === undefined) return undefined;
+    const profile = hosted ?? profileFor(provider);
+    return { provider, profile, credential: suspected ? credential : findCredential(envelope, profile.name) };
+  }
+
+  /** A pool that has served a host is there no more. */
+  forget({ profile }: Destination): void {
+    this.found.delete(profile);
+  }
+
+  private poolNameFor(profile: FaultProfile): string | undefined {
+    const known = this.found.get(profile);
+    if (known !== undefined) return known;
+    const names = [profile.name, ...(profile.aliases ?? []), ...(FULL_NAMES[profile.name] ?? [])];
+    const name = names.find(each => this.isPoolOf(each, profile));
+    if (name !== undefined) this.found.set(profile, name);
+    return name;
+  }
+
+  /** A name may lead to somebody else's pool: `azure-openai` has `openai` in it. */
+  private isPoolOf(name: string, profile: FaultProfile): boolean {
+    const { pool } = this.guard.explain(name);
+    if (pool === undefined) return false;
+    const meant = profileFor(pool);
+    return meant === profile || meant === profileFor('');
+  }
+}
+
+/** A placeholder must not go out as a key: the guard is asked, and says that there is no pool. */
+function placeless({ value, places }: Credential, hosted: FaultProfile | undefined): string | undefined {
+  if (placeholder(value) === undefined) return undefined;
+  // Anybody's `?key=guard` is no placeholder.
+  return hosted?.name ?? (places[0]?.in === 'query' ? undefined : 'guard');
+}
