@@ -187,6 +187,20 @@ describe('every kind of body is sent again, whole', () => {
     }
   });
 
+  test('the Request of a polyfill, as far as it goes', async () => {
+    const { fetch, server, used } = await scriptedWorld([{}]);
+    const polyfill = { [Symbol.toStringTag]: 'Request', url: server.url, method: 'DELETE', headers: { 'x-mine': 'yes' } };
+    await fetch(polyfill as unknown as Request);
+    expect([server.requests[0]?.method, server.requests[0]?.headers['x-mine'], used()]).toEqual(['DELETE', 'yes', ['ann']]);
+  });
+
+  test('a stream of neither text nor bytes is refused, as by fetch', async () => {
+    const { fetch, server } = await scriptedWorld([{}]);
+    const body = Readable.from([{ not: 'bytes' }]);
+    expect(await failureOf(fetch(server.url, { method: 'POST', body, duplex: 'half' }))).toBeInstanceOf(TypeError);
+    expect(server.requests).toHaveLength(0);
+  });
+
   test('options override what a Request says, as with fetch', async () => {
     const { fetch, server } = await scriptedWorld([{}]);
     const request = new Request(server.url, { method: 'PUT', body: 'old', headers: { 'x-old': '1' } });
@@ -390,8 +404,8 @@ describe('answers', () => {
     expect(reportsOf(guard, 'openai').map(({ inputTokens }) => inputTokens)).toEqual([0, 0]);
   });
 
-  test('anything else is the very Response that fetch gave', async () => {
-    const given = new Response('bytes', { headers: { 'content-type': 'audio/mpeg' } });
+  test.each([[{ 'content-type': 'audio/mpeg' }], [{}]])('anything else is the very Response that fetch gave', async headers => {
+    const given = new Response(Buffer.from('bytes'), { headers });
     const { fetch, server } = await scriptedWorld([{}], { fetch: () => Promise.resolve(given) });
     expect(await fetch(server.url)).toBe(given);
   });
