@@ -1,6 +1,7 @@
 import type { KeyView } from '../strategies/strategy.ts';
 import type { FailureRun } from './failure-run.ts';
 import { compileGlob } from './glob.ts';
+import { INSPECT } from './concealed.ts';
 import { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
 import { KeyMetrics } from './key-metrics.ts';
@@ -41,8 +42,8 @@ export class PoolKey implements KeyView {
   held: string | undefined;
   /** Not leased any more; leaves the pool when its last attempt has settled. */
   draining = false;
-  settings: NormalizedKey;
 
+  #settings: NormalizedKey;
   readonly #secret: string;
   private accepts: ((model: string) => boolean) | undefined;
   private quota: Quota | undefined;
@@ -52,7 +53,7 @@ export class PoolKey implements KeyView {
     this.position = position;
     this.quotaGroup = group;
     this.#secret = settings.key;
-    this.settings = settings;
+    this.#settings = settings;
     this.accepts = modelFilter(settings);
   }
 
@@ -61,32 +62,47 @@ export class PoolKey implements KeyView {
     return this.#secret;
   }
 
+  /** Holds the secret too. */
+  get settings(): NormalizedKey {
+    return this.#settings;
+  }
+
   get mask(): string {
     return maskSecret(this.#secret);
   }
 
   get weight(): number {
-    return this.settings.weight;
+    return this.#settings.weight;
   }
   get priority(): number {
-    return this.settings.priority;
+    return this.#settings.priority;
   }
   get group(): string {
     return this.quotaGroup.id;
   }
   get tier(): string | undefined {
-    return this.settings.tier;
+    return this.#settings.tier;
   }
   get region(): string | undefined {
-    return this.settings.region;
+    return this.#settings.region;
   }
   get tags(): readonly string[] {
-    return this.settings.tags;
+    return this.#settings.tags;
+  }
+
+  /** What a strategy sees of it; nothing else is shown where one prints a key. */
+  toJSON(): KeyView {
+    const { id, position, weight, priority, group, tier, region, tags, inFlight, latencyMs, errorRate } = this;
+    return { id, position, weight, priority, group, tier, region, tags, inFlight, latencyMs, errorRate };
+  }
+
+  [INSPECT](): KeyView {
+    return this.toJSON();
   }
 
   /** New settings for the same secret: what was learned stays. */
   reconfigure(settings: NormalizedKey, dayReset: DayReset | undefined): void {
-    this.settings = settings;
+    this.#settings = settings;
     this.accepts = modelFilter(settings);
     if (this.quota) this.quota = Quota.of(settings.limits, dayReset, this.quota);
   }
@@ -191,8 +207,8 @@ export class PoolKey implements KeyView {
 
   /** Created when the key is first looked at: an idle key pays for no window. */
   quotaFor(dayReset: DayReset | undefined): Quota | undefined {
-    if (this.quota === undefined && this.settings.limits !== undefined) {
-      this.quota = Quota.of(this.settings.limits, dayReset);
+    if (this.quota === undefined && this.#settings.limits !== undefined) {
+      this.quota = Quota.of(this.#settings.limits, dayReset);
     }
     return this.quota;
   }

@@ -213,5 +213,5 @@ function isTier(place: Tier | Parked): place is Tier {
 function propose(tier: Tier, request: SelectionRequest): PoolKey {
   const proposal = tier.strategy.select(tier.ready, request);
   const key = proposal && tier.ready.next(proposal.position);
-  return key !== undefined && key === proposal ? key : tier.ready.next(0)!;
+  return key && key === proposal ? key : tier.ready.next(0)!;
 }
