@@ -232,23 +232,33 @@ describe('maxQueueSize', () => {
     expect(await Promise.all(calls)).toEqual(['a', 'b']);
   });
 
-  test('does not end a call that has waited, or tried, already', async () => {
+  test('does not end a call that has tried already: it may wait to try again', async () => {
+    const { guard, clock } = benchOf({ queue: { maxQueueSize: 1 }, retry: { initialBackoffMs: 1000 } });
+    const calls = [1, 2, 3].map(n => fateOf(guard.execute(scripted(httpError(503), n).fn, 'p')));
+    await settle();
+    expect(guard.getStats().queue.currentSize).toBe(3);
+    await clock.advance(1000);
+    expect(calls.map(({ value }) => value)).toEqual([1, 2, 3]);
+  });
+
+  test('does not end a call that has waited already, and must wait for the next thing', async () => {
     const { guard, clock } = benchOf({
       queue: { maxQueueSize: 1, concurrency: 1 },
-      retry: { initialBackoffMs: 1000 },
+      retry: { initialBackoffMs: 60_000, maxBackoffMs: 60_000 },
+      rateLimiting: { onLimit: 'wait', rules: { burst: 1 } },
     });
-    const slow = held();
-    const failing = scripted(httpError(503), 'recovered');
-    const retried = fateOf(guard.execute(failing.fn, 'p'));
+    await guard.execute(() => 0, { providerName: 'p', sessionId: 'a' });
+    const patient = fateOf(guard.execute(() => 'patient', { providerName: 'p', sessionId: 'a' }));
+    fateOf(guard.execute(scripted(httpError(503), 'x').fn, { providerName: 'p', sessionId: 'b' }));
     await settle();
-    const running = fateOf(guard.execute(slow.fn, 'p'));
-    const refused = fateOf(guard.execute(failing.fn, 'p'));
-    await clock.advance(1000);
-    slow.finish('slow');
-    await clock.advance(1000);
-    expect(retried.value).toBe('recovered');
-    expect(running.value).toBe('slow');
-    expect(refused.value).toMatchObject({ code: 'QUEUE_FULL' });
+    const slow = held();
+    fateOf(guard.execute(slow.fn, { providerName: 'p', sessionId: 'c' }));
+    // The limit has room now; the slot is taken, and another call waits by then.
+    await clock.advance(10_000);
+    expect(patient.state).toBe('pending');
+    slow.finish('x');
+    await settle();
+    expect(patient.value).toBe('patient');
   });
 
   test('costs a rejected call neither its rate limit nor anything else', async () => {
