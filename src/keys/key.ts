@@ -202,7 +202,12 @@ export class PoolKey implements KeyView {
   }
 
   quotaUse(now: number): ReturnType<Quota['use']> {
-    return this.quota?.use(now) ?? {};
+    return this.quota?.use(now) ?? Quota.unused(this.#settings.limits);
+  }
+
+  /** Undefined where there are no limits, or none of them was used yet. */
+  get usedQuota(): Quota | undefined {
+    return this.quota;
   }
 
   /** Created when the key is first looked at: an idle key pays for no window. */

@@ -89,7 +89,8 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
   const needed = Math.max(1, tokens);
   const { quotaGroup } = key;
   for (const [quota, inFlight, where] of [
-    [key.quotaFor(dayReset), key.inFlight, ''],
+    // A limit that was not used yet has room for any call but one that is larger than all of it.
+    [needed > 1 ? key.quotaFor(dayReset) : key.usedQuota, key.inFlight, ''],
     [quotaGroup.quota, quotaGroup.inFlight, ' of its group'],
   ] as const) {
     if (!quota) continue;

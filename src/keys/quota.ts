@@ -55,6 +55,16 @@ export class Quota {
     return new Quota(limits, dayReset, previous);
   }
 
+  /** What {@link use} says where nothing was used. */
+  static unused(limits: QuotaLimits | undefined): Partial<Record<QuotaDimension, QuotaUse>> {
+    const use: Partial<Record<QuotaDimension, QuotaUse>> = {};
+    for (const dimension of DIMENSIONS) {
+      const limit = limits?.[dimension];
+      if (limit !== undefined) use[dimension] = { limit, used: 0, left: limit };
+    }
+    return use;
+  }
+
   /** The earliest time a request of that many tokens fits; `Infinity` where it never will. */
   availableAt(tokens: number, now: number): number {
     let at = now;
