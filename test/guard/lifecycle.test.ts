@@ -3,7 +3,7 @@ import { promisify } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import { ExecutionGuard } from '../../src/index.ts';
 import type { Bench } from './support.ts';
-import { benchOf, fateOf, heard, held, httpError, networkError, rejectionOf, scripted, settle, tripBreaker } from './support.ts';
+import { benchOf, catching, fateOf, heard, held, httpError, networkError, rejectionOf, scripted, settle, tripBreaker } from './support.ts';
 
 const IDLE = { foreground: 0, background: 0 };
 
@@ -323,6 +323,11 @@ describe('new ExecutionGuard()', () => {
     });
   });
 
+  test('says that persistence has no effect yet, rather than to let somebody rely on it', () => {
+    expect(benchOf({ persistence: { enabled: true } }).warnings).toEqual([expect.stringContaining('persistence')]);
+    expect(benchOf().warnings).toEqual([]);
+  });
+
   test('accepts an extra top-level enabled', () => {
     expect(benchOf({ enabled: true }).guard.getConfig().enabled).toBe(true);
   });
@@ -433,12 +438,3 @@ test('a rotation is told', () => {
   const newKeyId = guard.keys.replace('p', 'a', 'new-key');
   expect(rotations).toEqual([{ pool: 'p', oldKeyId: 'a', newKeyId, retireAt: clock.now() }]);
 });
-
-function catching(action: () => unknown): unknown {
-  try {
-    action();
-  } catch (error) {
-    return error;
-  }
-  throw new Error('Nothing was thrown');
-}

@@ -222,6 +222,26 @@ describe('a provider with a pool', () => {
     expect(guard.getStats().retry.finalFailures).toBe(2);
   });
 
+  test('names a hundred keys at most in its error', async () => {
+    const keys = Array.from({ length: 150 }, (_, i) => ({ id: `k${i}`, key: `secret-${i}`, models: ['large'] }));
+    const { guard } = benchOf({ keyManagement: { providers: { p: { keys } } } });
+    const error = await rejectionOf(guard.execute(() => 1, { providerName: 'p', model: 'small' }));
+    expect(error).toMatchObject({ code: 'POOL_EXHAUSTED', keys: { length: 100 } });
+    expect(error).toMatchObject({ keys: { 0: { id: 'k0', reason: expect.stringContaining('small') as string } } });
+    // Nothing comes back by waiting.
+    expect(error).not.toHaveProperty('retryAfterMs');
+  });
+
+  test('says that a key held by an attempt under way may be back at any moment', async () => {
+    const keys = [{ id: 'a', key: 'secret', limits: { concurrency: 1 } }];
+    const { guard } = benchOf({ keyManagement: { maxWaitMs: 0, providers: { p: { keys } } } });
+    const slow = held();
+    const call = guard.execute(slow.fn, 'p');
+    expect(await rejectionOf(guard.execute(() => 1, 'p'))).toMatchObject({ code: 'POOL_EXHAUSTED', retryAfterMs: 0 });
+    slow.finish('x');
+    await call;
+  });
+
   test('is found by the most specific pattern, not by the first', async () => {
     const { guard } = benchOf({
       keyManagement: { providers: { '*': { keys: ['any'] }, '*gemini*': { keys: ['gem'] }, 'my-gemini': { keys: ['mine'] } } },

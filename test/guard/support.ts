@@ -45,6 +45,16 @@ export async function rejectionOf(promise: Promise<unknown>): Promise<unknown> {
   throw new Error('The promise was not rejected');
 }
 
+/** What an action throws. */
+export function catching(action: () => unknown): unknown {
+  try {
+    action();
+  } catch (error) {
+    return error;
+  }
+  throw new Error('Nothing was thrown');
+}
+
 /** A callback that ends when the test says so. */
 export interface Held<T> {
   readonly fn: () => Promise<T>;
