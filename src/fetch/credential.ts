@@ -76,7 +76,8 @@ export function findCredential({ url, headers }: Envelope, profile: string): Cre
     places.push(place);
     value ??= content;
   };
-  const authorization = authorizationIn(headers.get('authorization') ?? '');
+  const header = headers.get('authorization');
+  const authorization = header === null ? undefined : authorizationIn(header);
   if (authorization) found({ in: 'authorization', scheme: authorization.scheme }, authorization.key);
   for (const name of HEADERS) {
     const content = headers.get(name);
@@ -124,7 +125,10 @@ function isGoogle({ hostname }: URL, profile: string): boolean {
 
 /** Undefined where what follows the scheme is no key as it is: a signature, a password. */
 function authorizationIn(header: string): { scheme: string | undefined; key: string } | undefined {
-  const [, scheme, key] = /^(?:(\S+)\s+)?(\S+)$/.exec(header.trim()) ?? [];
+  const text = header.trim();
+  // A client that was given an empty key.
+  if (text === '' || SCHEMES.has(text.toLowerCase())) return { scheme: text || 'Bearer', key: '' };
+  const [, scheme, key] = /^(?:(\S+)\s+)?(\S+)$/.exec(text) ?? [];
   if (key === undefined) return undefined;
   return scheme === undefined || SCHEMES.has(scheme.toLowerCase()) ? { scheme, key } : undefined;
 }

@@ -8,7 +8,7 @@ export interface BegunBody {
 export interface Onlooker {
   /** A chunk of the rest; what was read before was seen then. */
   saw(chunk: Uint8Array): void;
-  /** The body has ended, or nobody reads on. */
+  /** The body has ended or broken off, or nobody reads on. */
   ended(): void;
 }
 
@@ -17,21 +17,30 @@ export interface Onlooker {
  * of the body below, and cancelling it cancels that one.
  */
 export function passage({ head, rest }: BegunBody, onlooker?: Onlooker): ReadableStream<Uint8Array> {
+  /** Undefined at the end. */
+  const next = async (): Promise<Uint8Array | undefined> => {
+    try {
+      const { value } = await rest.read();
+      return value;
+    } catch (error) {
+      onlooker?.ended();
+      throw error;
+    }
+  };
   return new ReadableStream({
     // Like the bodies of fetch: these can be read into a buffer of one's own.
     type: 'bytes',
     async pull(controller) {
       for (;;) {
         const begun = head.shift();
-        const step = begun ? { done: false, value: begun } : await rest.read();
-        if (step.done) {
+        const chunk = begun ?? (await next());
+        if (!chunk) {
           onlooker?.ended();
           controller.close();
           // Whoever reads into a buffer still waits for it.
           controller.byobRequest?.respond(0);
           return;
         }
-        const chunk = step.value;
         if (chunk.byteLength === 0) continue;
         if (!begun) onlooker?.saw(chunk);
         // A copy: the chunk's memory goes over to the stream, and may be shared with others.

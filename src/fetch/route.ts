@@ -46,7 +46,8 @@ export class Router {
     const suspected = hosted ?? (named === undefined ? undefined : profileFor(named));
     const credential = findCredential(envelope, suspected?.name ?? '');
     const held = placeholder(credential.value);
-    const provider = named ?? (held || undefined) ?? (hosted && this.poolNameFor(hosted)) ?? placeless(credential, hosted);
+    const provider =
+      named ?? (held || undefined) ?? (hosted && this.poolNameFor(hosted)) ?? placeless(credential, hosted);
     if (provider === undefined) return undefined;
     const profile = hosted ?? profileFor(provider);
     return { provider, profile, credential: suspected ? credential : findCredential(envelope, profile.name) };

@@ -100,7 +100,8 @@ function usageOf(inputTokens?: number, outputTokens?: number, cost?: number): Us
 function sum(usage: Record<string, unknown>, first: string, ...others: string[]): number | undefined {
   const count = usage[first];
   if (typeof count !== 'number') return undefined;
-  return others.map(name => usage[name]).reduce<number>((all, more) => all + (typeof more === 'number' ? more : 0), count);
+  const more = others.map(name => usage[name]).filter(value => typeof value === 'number');
+  return more.reduce((all, each) => all + each, count);
 }
 
 function parsed(text: string): unknown {

@@ -10,7 +10,8 @@ function envelope(query: string, headers: Record<string, string> = {}, host = 'p
 /** What is left of a request's query and headers when the pool's key is in. */
 function replaced(request: Envelope, profile: string): string {
   const { url, headers } = withCredential(request, findCredential(request, profile), SECRET, profile);
-  return [url.search, ...[...headers].map(([name, value]) => `${name}: ${value}`)].filter(part => part !== '').join(' | ');
+  const lines = [...headers].map(([name, value]) => `${name}: ${value}`);
+  return [url.search, ...lines].filter(part => part !== '').join(' | ');
 }
 
 describe('the key goes where one was found', () => {
@@ -18,6 +19,8 @@ describe('the key goes where one was found', () => {
     ['openai', '', { authorization: 'Bearer x' }, `authorization: Bearer ${SECRET}`],
     ['fal', '', { authorization: 'Key x' }, `authorization: Key ${SECRET}`],
     ['vendor', '', { authorization: 'x' }, `authorization: ${SECRET}`],
+    ['openai', '', { authorization: 'Bearer ' }, `authorization: Bearer ${SECRET}`],
+    ['openai', '', { authorization: '' }, `authorization: Bearer ${SECRET}`],
     ['anthropic', '', { 'x-api-key': 'x' }, `x-api-key: ${SECRET}`],
     ['anthropic', '', { authorization: 'Bearer x' }, `authorization: Bearer ${SECRET}`],
     ['azure', '', { 'api-key': 'x' }, `api-key: ${SECRET}`],
@@ -97,7 +100,9 @@ describe('signed requests', () => {
   });
 
   test('are none of those with a key as it is', () => {
-    for (const authorization of ['Bearer x', 'token x', 'x']) expect(isSigned(envelope('key=x', { authorization }))).toBe(false);
+    for (const authorization of ['Bearer x', 'token x', 'x', 'Bearer ', '']) {
+      expect(isSigned(envelope('key=x', { authorization }))).toBe(false);
+    }
     expect(isSigned(envelope(''))).toBe(false);
   });
 });

@@ -3,7 +3,19 @@ import { describe, expect, test } from 'vitest';
 import { createGuardedFetch } from '../../src/fetch/index.ts';
 import { startScripted } from '../support/loopback/index.ts';
 import { settle } from '../support/manual-clock.ts';
-import { delta, event, failureOf, inFlight, KEY_A, KEY_B, opened, reportsOf, scriptedWorld, setUp, statesOf } from './support.ts';
+import {
+  delta,
+  event,
+  failureOf,
+  inFlight,
+  KEY_A,
+  KEY_B,
+  opened,
+  reportsOf,
+  scriptedWorld,
+  setUp,
+  statesOf,
+} from './support.ts';
 
 const BAD_KEY = { status: 401, body: { error: { code: 'invalid_api_key', message: 'no' } } };
 const OVERLOADED = { status: 503, body: 'come back' };
@@ -189,9 +201,11 @@ describe('every kind of body is sent again, whole', () => {
 
   test('the Request of a polyfill, as far as it goes', async () => {
     const { fetch, server, used } = await scriptedWorld([{}]);
-    const polyfill = { [Symbol.toStringTag]: 'Request', url: server.url, method: 'DELETE', headers: { 'x-mine': 'yes' } };
+    const said = { url: server.url, method: 'DELETE', headers: { 'x-mine': 'yes' } };
+    const polyfill = { [Symbol.toStringTag]: 'Request', ...said };
     await fetch(polyfill as unknown as Request);
-    expect([server.requests[0]?.method, server.requests[0]?.headers['x-mine'], used()]).toEqual(['DELETE', 'yes', ['ann']]);
+    const [sent] = server.requests;
+    expect([sent?.method, sent?.headers['x-mine'], used()]).toEqual(['DELETE', 'yes', ['ann']]);
   });
 
   test('a stream of neither text nor bytes is refused, as by fetch', async () => {
@@ -256,7 +270,8 @@ describe('streams of events', () => {
     const chunks = [event('', 'ping'), delta('one'), ': a comment\n\n', delta('twö'), 'data: [DONE]\n\n'];
     const { fetch, server } = await scriptedWorld([{ chunks, headers: { 'x-request-id': 'req_1' } }]);
     const response = await fetch(`${server.url}/v1/chat`);
-    expect(response).toMatchObject({ url: `${server.url}/v1/chat`, status: 200, ok: true, redirected: false, type: 'basic' });
+    expect(response.url).toBe(`${server.url}/v1/chat`);
+    expect(response).toMatchObject({ status: 200, ok: true, redirected: false, type: 'basic' });
     expect(response.headers.get('x-request-id')).toBe('req_1');
     expect(response.headers.has('x-should-retry')).toBe(false);
     const copy = response.clone();
@@ -299,7 +314,7 @@ describe('streams of events', () => {
 
   test.each([
     ['OpenAI', event({ error: { type: 'server_error', message: 'sorry' } })],
-    ['OpenAI, after a chunk that only names a role', event({ choices: [{ delta: { role: 'assistant', content: '' } }] }) +
+    ['OpenAI, after a role', event({ choices: [{ delta: { role: 'assistant', content: '' } }] }) +
       event({ error: { code: 'rate_limit_exceeded', message: 'sorry' } })],
     ['OpenAI\'s Responses', event({ type: 'response.created', response: {} }) +
       event({ type: 'response.failed', response: { error: { code: 'server_error', message: 'sorry' } } })],
@@ -366,7 +381,7 @@ describe('streams of events', () => {
 
   test('what was used is booked, however the stream tells it', async () => {
     const chunks = [
-      event({ type: 'message_start', message: { usage: { input_tokens: 5, cache_read_input_tokens: 2, output_tokens: 1 } } }),
+      event({ type: 'message_start', message: { usage: { input_tokens: 5, cache_read_input_tokens: 2 } } }),
       event({ type: 'content_block_delta', delta: { text: 'hi' } }),
       event({ type: 'message_delta', usage: { output_tokens: 9 } }),
     ];
@@ -375,8 +390,17 @@ describe('streams of events', () => {
     expect(reportsOf(guard, 'openai')[0]).toMatchObject({ inputTokens: 7, outputTokens: 9 });
   });
 
+  test('one that breaks off has used what was told so far', async () => {
+    const start = { type: 'message_start', message: { usage: { input_tokens: 5 } } };
+    const chunks = [event(start), event({ type: 'content' })];
+    const { fetch, server, guard } = await scriptedWorld([{ chunks: [...chunks, ...chunks], ending: 'cut' }]);
+    expect(await failureOf((await fetch(server.url)).text())).toBeInstanceOf(TypeError);
+    expect(reportsOf(guard, 'openai')[0]).toMatchObject({ inputTokens: 5 });
+  });
+
   test('a caller that stops reading has used what was told so far', async () => {
-    const chunks = [event({ type: 'message_start', message: { usage: { input_tokens: 5 } } }), event({ type: 'content' })];
+    const start = { type: 'message_start', message: { usage: { input_tokens: 5 } } };
+    const chunks = [event(start), event({ type: 'content' })];
     const { fetch, server, guard } = await scriptedWorld([{ chunks: [...chunks, ...chunks], ending: 'stall' }]);
     const response = await fetch(server.url);
     await response.body?.cancel();
@@ -400,18 +424,22 @@ describe('answers', () => {
     const { fetch, server, guard } = await scriptedWorld([{ body }]);
     expect(await (await fetch(server.url)).json()).toEqual(body);
     const unmeasured: typeof globalThis.fetch = () => Promise.resolve(Response.json(body));
-    expect(await (await createGuardedFetch(guard, { provider: 'openai', fetch: unmeasured })(server.url)).json()).toEqual(body);
+    const other = createGuardedFetch(guard, { provider: 'openai', fetch: unmeasured });
+    expect(await (await other(server.url)).json()).toEqual(body);
     expect(reportsOf(guard, 'openai').map(({ inputTokens }) => inputTokens)).toEqual([0, 0]);
   });
 
-  test.each([[{ 'content-type': 'audio/mpeg' }], [{}]])('anything else is the very Response that fetch gave', async headers => {
+  const OTHERS = [[{ 'content-type': 'audio/mpeg' }], [{}]];
+
+  test.each(OTHERS)('others are the very Response that fetch gave', async headers => {
     const given = new Response(Buffer.from('bytes'), { headers });
     const { fetch, server } = await scriptedWorld([{}], { fetch: () => Promise.resolve(given) });
     expect(await fetch(server.url)).toBe(given);
   });
 
   test('the last refusal comes back whole, with word to the SDKs not to try again', async () => {
-    const last = { status: 429, body: { error: { message: 'slow' } }, headers: { 'retry-after': '7', 'set-cookie': 'a=1' } };
+    const headers = { 'retry-after': '7', 'set-cookie': 'a=1' };
+    const last = { status: 429, body: { error: { message: 'slow' } }, headers };
     const { fetch, server } = await scriptedWorld([last]);
     const response = await fetch(`${server.url}/v1/chat`);
     expect(server.requests).toHaveLength(2);
@@ -429,7 +457,8 @@ describe('answers', () => {
   });
 
   test('a body that is no stream of the platform is handed on all the same', async () => {
-    const foreign = Object.defineProperty(new Response('no', { status: 400 }), 'body', { value: Readable.from(['no']) });
+    const body = { value: Readable.from(['no']) };
+    const foreign = Object.defineProperty(new Response('no', { status: 400 }), 'body', body);
     const { fetch } = await scriptedWorld([{}], { fetch: () => Promise.resolve(foreign) });
     expect(await (await fetch('http://127.0.0.1/')).text()).toBe('no');
   });

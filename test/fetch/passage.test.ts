@@ -28,7 +28,8 @@ test('it can be read into a buffer of one\'s own, to its end', async () => {
 
 test('memory that is shared with others is not taken away from them', async () => {
   const shared = Buffer.from('shared');
-  expect(await new Response(passage({ head: [shared], rest: ReadableStream.from([]).getReader() })).text()).toBe('shared');
+  const body = passage({ head: [shared], rest: ReadableStream.from([]).getReader() });
+  expect(await new Response(body).text()).toBe('shared');
   expect(shared.toString()).toBe('shared');
 });
 

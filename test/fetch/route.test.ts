@@ -27,9 +27,9 @@ const ELSEWHERE = 'https://llm.test/v1/models';
 
 describe('who a request belongs to', () => {
   test.each<[string, Request, string | undefined]>([
-    ['the provider that is given, before all else', { url: OPENAI, key: 'guard:b', provider: 'a', route: () => 'c' }, 'a'],
+    ['the provider that is given', { url: OPENAI, key: 'guard:b', provider: 'a', route: () => 'c' }, 'a'],
     ['what the route says', { url: OPENAI, key: 'guard:b', route: ({ url }) => url.hostname }, 'api.openai.com'],
-    ['the name in the placeholder, before the host', { url: OPENAI, key: 'guard:b', pools: ['openai'], route: () => undefined }, 'b'],
+    ['the name in the placeholder', { url: OPENAI, key: 'guard:b', pools: ['openai'], route: () => undefined }, 'b'],
     ['the name in the placeholder, in a query', { url: `${ELSEWHERE}?key=guard:gemini` }, 'gemini'],
     ['the host, where it has a pool', { url: OPENAI, key: 'sk-mine', pools: ['openai'] }, 'openai'],
     ['the host, without any key', { url: OPENAI, pools: ['*open*'] }, 'openai'],

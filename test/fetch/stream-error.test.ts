@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { statusOf, verdictOf } from '../../src/fetch/stream-error.ts';
 
-const verdict = (data: unknown, name = '') => verdictOf({ name, data: typeof data === 'string' ? data : JSON.stringify(data) });
+const text = (data: unknown): string => (typeof data === 'string' ? data : JSON.stringify(data));
+const verdict = (data: unknown, name = '') => verdictOf({ name, data: text(data) });
 
 const chat = (delta: unknown, rest: object = {}) => ({ choices: [{ index: 0, delta, finish_reason: null, ...rest }] });
 
@@ -48,7 +49,7 @@ describe('an error has come with', () => {
     ['Responses', { type: 'error', ...error }, '', { error: { type: 'error', ...error } }],
     ['Responses, at the end', { type: 'response.failed', response: { error } }, '', { error }],
     ['OpenRouter, in a choice', { choices: [{ error }] }, '', { error }],
-    ['OpenRouter, without a word', { choices: [{ delta: {}, finish_reason: 'error' }] }, '', { error: { type: 'provider_error' } }],
+    ['OpenRouter, mute', { choices: [{ finish_reason: 'error' }] }, '', { error: { type: 'provider_error' } }],
     ['an event of that name', { detail: 'sorry' }, 'error', { error: { detail: 'sorry' } }],
     ['plain text', 'sorry', 'error', { error: { message: 'sorry' } }],
   ])('%s', (_, data, name, body) => {

@@ -6,7 +6,7 @@ test.each([
   ['OpenAI', { usage: { prompt_tokens: 1, completion_tokens: 2 } }, { inputTokens: 1, outputTokens: 2 }],
   ['OpenAI\'s Responses', { usage: { input_tokens: 1, output_tokens: 2 } }, { inputTokens: 1, outputTokens: 2 }],
   ['an embedding', { usage: { prompt_tokens: 1, total_tokens: 1 } }, { inputTokens: 1 }],
-  ['OpenRouter', { usage: { prompt_tokens: 1, completion_tokens: 2, cost: 0.1 } }, { inputTokens: 1, outputTokens: 2, cost: 0.1 }],
+  ['OpenRouter', { usage: { prompt_tokens: 1, cost: 0.1 } }, { inputTokens: 1, cost: 0.1 }],
   [
     'Anthropic',
     { usage: { input_tokens: 1, cache_creation_input_tokens: 2, cache_read_input_tokens: 4, output_tokens: 8 } },
@@ -14,10 +14,17 @@ test.each([
   ],
   [
     'Gemini',
-    { usageMetadata: { promptTokenCount: 1, toolUsePromptTokenCount: 2, candidatesTokenCount: 4, thoughtsTokenCount: 8 } },
+    {
+      usageMetadata: {
+        promptTokenCount: 1,
+        toolUsePromptTokenCount: 2,
+        candidatesTokenCount: 4,
+        thoughtsTokenCount: 8,
+      },
+    },
     { inputTokens: 3, outputTokens: 12 },
   ],
-  ['Cohere', { usage: { billed_units: { input_tokens: 1, output_tokens: 2 }, tokens: {} } }, { inputTokens: 1, outputTokens: 2 }],
+  ['Cohere', { usage: { billed_units: { output_tokens: 2 }, tokens: {} } }, { outputTokens: 2 }],
   ['Bedrock', { usage: { inputTokens: 1, outputTokens: 2 } }, { inputTokens: 1, outputTokens: 2 }],
   ['the end of a response', { response: { usage: { input_tokens: 1 } } }, { inputTokens: 1 }],
   ['the end of a message', { delta: { usage: { output_tokens: 2 } } }, { outputTokens: 2 }],

@@ -30,19 +30,22 @@ describe('a secret is masked', () => {
   ])('%s', (_, form) => {
     const text = new Redactor([OTHER, SECRET]).text(`before ${form} after`);
     expect(text).toMatch(/^before .*sk-proj-….* after$/);
-    for (const trace of [SECRET, encodeURIComponent(SECRET), Buffer.from(SECRET.slice(3, -3)).toString('base64').slice(4, -4)]) {
+    const core = Buffer.from(SECRET.slice(3, -3)).toString('base64').slice(4, -4);
+    for (const trace of [SECRET, encodeURIComponent(SECRET), core]) {
       expect(text).not.toContain(trace);
     }
   });
 
   test('each as its own kind', () => {
     const secrets = [fakeOpenAIKey('ann'), OTHER];
-    expect(new Redactor(secrets).text(`${secrets.join(' and ')}, ${secrets[1]}`)).toBe('sk-proj-… and AIza…, AIza…');
+    const text = `${secrets.join(' and ')}, ${OTHER}`;
+    expect(new Redactor(secrets).text(text)).toBe('sk-proj-… and AIza…, AIza…');
   });
 
   test('however a body is cut into chunks', () => {
     const redactor = new Redactor([SECRET, OTHER]);
-    const piece = fc.oneof(fc.constantFrom(SECRET, encodeURIComponent(OTHER), SECRET.slice(0, 9), '…ü'), fc.string());
+    const telling = fc.constantFrom(SECRET, encodeURIComponent(OTHER), SECRET.slice(0, 9), '…ü');
+    const piece = fc.oneof(telling, fc.string());
     return fc.assert(
       fc.asyncProperty(fc.array(piece), fc.array(fc.nat(40)), async (pieces, sizes) => {
         const text = pieces.join('');
