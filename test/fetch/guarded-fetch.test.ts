@@ -429,7 +429,7 @@ describe('answers', () => {
     expect(reportsOf(guard, 'openai').map(({ inputTokens }) => inputTokens)).toEqual([0, 0]);
   });
 
-  const OTHERS = [[{ 'content-type': 'audio/mpeg' }], [{}]];
+  const OTHERS: [Record<string, string>][] = [[{ 'content-type': 'audio/mpeg' }], [{}]];
 
   test.each(OTHERS)('others are the very Response that fetch gave', async headers => {
     const given = new Response(Buffer.from('bytes'), { headers });
