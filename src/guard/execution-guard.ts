@@ -71,7 +71,9 @@ export class ExecutionGuard {
     const random = environment.random ?? Math.random;
     const env = environment.env ?? process.env;
     const warn = environment.warn ?? emitWarning;
-    const events = new Events(error => warn(`An event listener threw: ${error instanceof Error ? error.name : typeof error}`));
+    const events = new Events(error => {
+      warn(`An event listener threw: ${error instanceof Error ? error.name : typeof error}`);
+    });
     this.#runtime = {
       config: resolved,
       clock,

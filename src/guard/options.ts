@@ -73,7 +73,9 @@ export interface ExecuteOptions {
  */
 export function checkOptions(fn: unknown, options: ExecuteOptions | null): void {
   if (typeof fn !== 'function') throw refused('fn', 'a function', fn);
-  if (typeof options !== 'object' || options === null) throw refused('options', 'a provider name or an object', options);
+  if (typeof options !== 'object' || options === null) {
+    throw refused('options', 'a provider name or an object', options);
+  }
   const { providerName, signal } = options;
   if (providerName !== undefined && typeof providerName !== 'string' && typeof providerName !== 'function') {
     throw refused('options.providerName', 'a string or a function', providerName);
@@ -89,7 +91,8 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
 /** By what it can do: polyfills and other realms have an AbortSignal of their own. */
 function isSignal(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  return typeof Reflect.get(value, 'aborted') === 'boolean' && typeof Reflect.get(value, 'addEventListener') === 'function';
+  const listen: unknown = Reflect.get(value, 'addEventListener');
+  return typeof listen === 'function' && typeof Reflect.get(value, 'aborted') === 'boolean';
 }
 
 function checkNumber(path: string, value: number, least: number): void {

@@ -72,10 +72,12 @@ export interface ExecutionStats {
   readonly keys: Readonly<Record<string, PoolReport>>;
 }
 
+type RuleName = 'burst' | 'perMinute' | 'perHour' | 'perDay';
+
 export function collectStats(runtime: Runtime, providers: ProviderTable, directory: Directory): ExecutionStats {
   const { clock, counters, deduplicator, limits } = runtime;
   const now = clock.now();
-  const rule = (name: 'burst' | 'perMinute' | 'perHour' | 'perDay'): RuleUsage => ruleUsage(runtime, name, now);
+  const rule = (name: RuleName): RuleUsage => ruleUsage(runtime, name, now);
   let currentSize = 0;
   let totalProcessed = 0;
   let totalWaitMs = 0;
@@ -113,7 +115,7 @@ export function collectStats(runtime: Runtime, providers: ProviderTable, directo
   };
 }
 
-function ruleUsage({ config, limits }: Runtime, name: 'burst' | 'perMinute' | 'perHour' | 'perDay', now: number): RuleUsage {
+function ruleUsage({ config, limits }: Runtime, name: RuleName, now: number): RuleUsage {
   const { enabled, rules } = config.rateLimiting;
   const rule = rules[name];
   if (!enabled || !rule) return { current: 0, limit: 0, percentage: 0, windowMs: 0 };

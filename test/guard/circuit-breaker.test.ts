@@ -1,6 +1,17 @@
 import { describe, expect, test } from 'vitest';
 import type { Bench } from './support.ts';
-import { benchOf, fateOf, heard, held, httpError, networkError, rejectionOf, scripted, settle, tripBreaker } from './support.ts';
+import {
+  benchOf,
+  fateOf,
+  heard,
+  held,
+  httpError,
+  networkError,
+  rejectionOf,
+  scripted,
+  settle,
+  tripBreaker,
+} from './support.ts';
 
 const OPEN = { code: 'CIRCUIT_OPEN' };
 

@@ -68,7 +68,8 @@ describe('options that are fine', () => {
 
   test('a frozen one is not written to', async () => {
     const { guard } = benchOf();
-    expect(await guard.execute(() => 'fine', Object.freeze({ providerName: 'p', req: Object.freeze({}) }))).toBe('fine');
+    const options = Object.freeze({ providerName: 'p', req: Object.freeze({}) });
+    expect(await guard.execute(() => 'fine', options)).toBe('fine');
   });
 
   test('the AbortSignal of a polyfill, or of another realm', async () => {

@@ -59,14 +59,15 @@ describe('concurrency', () => {
   });
 
   test('is never exceeded, nor is a slot lost, whatever calls do', async () => {
-    const call = fc.record({
+    const plan = fc.record({
       skipQueue: fc.boolean(),
       priority: fc.integer({ min: 0, max: 2 }),
       ends: fc.constantFrom('resolves', 'fails', 'aborted'),
       afterMs: fc.integer({ min: 0, max: 50 }),
     });
+    const plansOfCalls = fc.array(plan, { maxLength: 30 });
     await fc.assert(
-      fc.asyncProperty(fc.array(call, { maxLength: 30 }), fc.integer({ min: 1, max: 4 }), async (plans, concurrency) => {
+      fc.asyncProperty(plansOfCalls, fc.integer({ min: 1, max: 4 }), async (plans, concurrency) => {
         const { guard, clock } = benchOf({ queue: { concurrency, maxQueueSize: 1000 }, retry: { enabled: false } });
         let running = 0;
         let most = 0;
@@ -304,7 +305,8 @@ describe('order', () => {
   });
 
   test('holds for calls that wait for a rate limit', async () => {
-    const { guard, clock } = benchOf({ rateLimiting: { onLimit: 'wait', rules: { burst: { requests: 1, windowMs: 100 } } } });
+    const burst = { requests: 1, windowMs: 100 };
+    const { guard, clock } = benchOf({ rateLimiting: { onLimit: 'wait', rules: { burst } } });
     const order: string[] = [];
     const calls = [guard.execute(() => order.push('first'))];
     for (const [name, priority] of [['a', 0], ['b', 0], ['urgent', 1]] as const) {

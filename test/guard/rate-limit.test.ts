@@ -105,7 +105,8 @@ describe('rules', () => {
     const { guard } = benchOf({ rateLimiting: { rules: { burst: 10 } } });
     for (let i = 0; i < 8; i++) await guard.execute(() => i);
     guard.updateConfig({ rateLimiting: { rules: { burst: 4 } } });
-    expect(guard.getStats().rateLimiting.rulesUsage.burstUsage).toMatchObject({ current: 4, limit: 4, percentage: 100 });
+    const { burstUsage } = guard.getStats().rateLimiting.rulesUsage;
+    expect(burstUsage).toMatchObject({ current: 4, limit: 4, percentage: 100 });
   });
 
   test('hold: no window of any session ever has more calls than its rule allows', async () => {

@@ -141,7 +141,7 @@ describe('Retry-After', () => {
     ['in seconds', { 'retry-after': '7' }, 7000],
     ['in ms', { 'retry-after-ms': '1500' }, 1500],
     ['as an HTTP date', { 'retry-after': new Date(Date.UTC(2026, 10, 20, 12, 0, 20)).toUTCString() }, 20_000],
-    ['as a reset header of a limit used up', { 'x-ratelimit-remaining-requests': '0', 'x-ratelimit-reset-requests': '6s' }, 6000],
+    ['as the reset of a limit used up', { 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '6' }, 6000],
     ['shorter than the back-off, which wins', { 'retry-after-ms': '20' }, 100],
     ['that is garbage', { 'retry-after': 'soon' }, 100],
   ])('%s is waited for', async (_name, headers, afterMs) => {

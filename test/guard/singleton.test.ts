@@ -21,7 +21,8 @@ describe('the shared guard', () => {
   });
 
   test('is one, however it is reached', async () => {
-    executionGuard.updateConfig({ keyManagement: { providers: { p: { keys: ['a-key'] } } }, retry: { enabled: false } });
+    const providers = { p: { keys: ['a-key'] } };
+    executionGuard.updateConfig({ keyManagement: { providers }, retry: { enabled: false } });
     expect(await guardedExecute(({ apiKey }) => apiKey, 'p')).toBe('a-key');
     expect(await executionGuard.execute(({ apiKey }) => apiKey, { providerName: 'p' })).toBe('a-key');
     expect(await ExecutionGuard.getInstance().execute(({ apiKey }) => apiKey, 'p')).toBe('a-key');

@@ -1,3 +1,4 @@
+import type { TimerHandle } from '../../clock.ts';
 import { classify } from '../../faults/classify.ts';
 import { isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
 import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
@@ -46,8 +47,8 @@ export function attemptHandler(runtime: Runtime): Handler {
         settle.reject(error);
         context.abort(error);
       };
-      const timer =
-        attemptTimeoutMs === undefined ? undefined : clock.setTimeout(() => timeOut(attemptTimeoutMs), attemptTimeoutMs);
+      let timer: TimerHandle;
+      if (attemptTimeoutMs !== undefined) timer = clock.setTimeout(() => timeOut(attemptTimeoutMs), attemptTimeoutMs);
       const over = (): void => {
         if (timer !== undefined) clock.clearTimeout(timer);
       };
