@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../../clock.ts';
 import { onAbort } from '../abort.ts';
 import { AbortedError, DeadlineError } from '../errors.ts';
 import { footprint } from './footprint.ts';
+import { Generations, type Member } from './generations.ts';
 import { NOT_SHAREABLE, shareable } from './shareable.ts';
 
 export interface DeduplicatorOptions {
@@ -23,12 +23,6 @@ export interface DeduplicationStats {
   readonly memoryUsage: number;
 }
 
-/** In an object, because the cache cannot hold null. */
-interface Answer {
-  /** Nobody's but the cache's: whoever is served gets a copy of his own. */
-  readonly value: unknown;
-}
-
 /** How a wait for another call ends. */
 type Verdict =
   | { readonly kind: 'answer'; readonly value: unknown }
@@ -39,12 +33,22 @@ type Verdict =
 const RUN: Verdict = { kind: 'run' };
 const LEAD: Verdict = { kind: 'lead' };
 
-/** One call under way, with those that follow it. */
-export class Flight {
+/** A call under way, with those that follow it; and then its answer. */
+export class Flight implements Member {
+  generation = 0;
+  /** When the answer came, epoch ms; undefined while there is none. */
+  landedAt: number | undefined = undefined;
+  /** Nobody's but the table's: whoever is served gets a copy of his own. */
+  answer: unknown = undefined;
   /** Made for the first follower: most calls have none. */
   followers: Set<Follower> | undefined = undefined;
   /** Cleared away while it was under way: its outcome is not kept. */
   isForgotten = false;
+
+  /** Equal calls are to find it, however many others are under way. */
+  get isHeld(): boolean {
+    return this.landedAt === undefined;
+  }
 }
 
 /** A call that waits for an equal one. */
@@ -74,7 +78,7 @@ class Follower {
 
 const SAMPLED_ANSWERS = 64;
 const SAMPLED_VALUES = 1000;
-/** A cache entry without its answer: the key and its places in the cache's lists. */
+/** An entry of the table without its answer: the key, its place and what is known of the call. */
 const ENTRY_BYTES = 200;
 
 /**
@@ -90,10 +94,12 @@ const ENTRY_BYTES = 200;
  */
 export class Deduplicator {
   readonly #clock: Clock;
-  readonly #flights = new Map<string, Flight>();
-  #answers: LRUCache<string, Answer> | undefined;
+  /** Calls under way and answers. */
+  readonly #flights = new Generations<Flight>(Infinity);
   #ttlSeconds = 30;
   #maxCacheSize = 1000;
+  #ttlMs = 0;
+  #keepsAnswers = false;
   #calls = 0;
   #served = 0;
 
@@ -106,78 +112,97 @@ export class Deduplicator {
   configure({ ttlSeconds = this.#ttlSeconds, maxCacheSize = this.#maxCacheSize }: DeduplicatorOptions): void {
     this.#ttlSeconds = ttlSeconds;
     this.#maxCacheSize = maxCacheSize;
-    const old = this.#answers;
-    const ttl = Math.ceil(ttlSeconds * 1000);
+    this.#ttlMs = ttlSeconds * 1000;
     const max = Math.floor(maxCacheSize);
-    if (old?.ttl === ttl && old.max === max) return;
-    // To lru-cache a start of 0 means no expiry, and a test's clock may well start at 0.
-    const now = () => this.#clock.now() + 1;
-    this.#answers = ttl > 0 && max > 0 ? new LRUCache({ max, ttl, ttlResolution: 0, perf: { now } }) : undefined;
-    if (old === undefined) return;
-    for (const key of old.rkeys()) {
-      const ageMs = old.ttl - old.getRemainingTTL(key);
-      if (ageMs <= ttl) this.#answers?.set(key, old.peek(key), { start: now() - ageMs });
-    }
+    this.#keepsAnswers = ttlSeconds > 0 && max > 0;
+    this.#dropStale(this.#clock.now());
+    // Calls under way leave by themselves: without answers there is nothing to bound.
+    this.#flights.resize(this.#keepsAnswers ? max : Infinity);
   }
 
   /** The outcome of `execute`, or of an equal call: `key` stands for one request, and so for one type of answer. */
   run<T>(key: string, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
-    return this.join(key, signal, execute) ?? this.#lead(key, this.takeOff(key), signal, execute);
+    return this.join(key, signal, this.#clock.now(), execute) ?? this.#lead(key, this.takeOff(key), signal, execute);
   }
 
   /** The outcome of an equal call, where there is one to follow; `execute` serves if it cannot be shared. */
-  join<T>(key: string, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> | undefined {
+  join<T>(
+    key: string,
+    signal: AbortSignal | undefined,
+    now: number,
+    execute: () => Promise<T>,
+  ): Promise<T> | undefined {
     this.#calls += 1;
     if (signal?.aborted) return Promise.reject(new AbortedError({ cause: signal.reason }));
-    const answer = this.#find(key);
-    if (answer !== undefined) return this.#serve(answer.value, signal, execute);
-    const flight = this.#flights.size === 0 ? undefined : this.#flights.get(key);
-    return flight && this.#follow(key, flight, signal, execute);
+    const flight = this.#flights.get(key);
+    if (flight === undefined) return undefined;
+    if (flight.landedAt === undefined) return this.#follow(key, flight, signal, execute);
+    if (this.#isStale(flight.landedAt, now)) {
+      this.#flights.delete(key);
+      return undefined;
+    }
+    this.#flights.put(key, flight);
+    return this.#serve(flight.answer, signal, execute);
   }
 
   /** Makes the call the one that others follow, until it has {@link land}ed. */
   takeOff(key: string): Flight {
     const flight = new Flight();
-    this.#flights.set(key, flight);
+    this.#flights.put(key, flight);
     return flight;
   }
 
-  /** Gives the leader's outcome to those that followed. */
-  land(key: string, flight: Flight, signal: AbortSignal | undefined, rejected: boolean, outcome: unknown): void {
+  /** Gives the leader's outcome, which came at `now`, to those that followed. */
+  land(
+    key: string,
+    flight: Flight,
+    signal: AbortSignal | undefined,
+    now: number,
+    rejected: boolean,
+    outcome: unknown,
+  ): void {
     if (rejected) this.#fail(key, flight, signal, outcome);
-    else this.#succeed(key, flight, outcome);
+    else this.#succeed(key, flight, now, outcome);
   }
 
   /** Forgets every answer, those of the calls under way included. */
   clear(): void {
-    this.#answers?.clear();
     // Later calls start afresh; followers of a call under way still get what they wait for.
-    for (const flight of this.#flights.values()) flight.isForgotten = true;
+    for (const [, flight] of this.#flights) flight.isForgotten = true;
     this.#flights.clear();
   }
 
   stats(): DeduplicationStats {
-    this.#answers?.purgeStale();
+    const answers = this.#dropStale(this.#clock.now());
     return {
-      totalCachedRequests: this.#answers?.size ?? 0,
+      totalCachedRequests: answers,
       totalDuplicateRequestsBlocked: this.#served,
       cacheHitRate: this.#calls === 0 ? 0 : this.#served / this.#calls,
-      memoryUsage: this.#estimateMemory(),
+      memoryUsage: this.#estimateMemory(answers),
     };
   }
 
-  #find(key: string): Answer | undefined {
-    const answer = this.#answers?.get(key);
+  #isStale(landedAt: number, now: number): boolean {
+    const ageMs = now - landedAt;
     // A clock that was set back would keep the answer alive for as long again.
-    if (answer === undefined || this.#answers!.getRemainingTTL(key) <= this.#answers!.ttl) return answer;
-    this.#answers!.delete(key);
-    return undefined;
+    return ageMs > this.#ttlMs || ageMs < 0;
+  }
+
+  /** Returns how many answers are left. */
+  #dropStale(now: number): number {
+    let answers = 0;
+    for (const [key, { landedAt }] of this.#flights) {
+      if (landedAt === undefined) continue;
+      if (this.#keepsAnswers && !this.#isStale(landedAt, now)) answers += 1;
+      else this.#flights.delete(key);
+    }
+    return answers;
   }
 
   #lead<T>(key: string, flight: Flight, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
     return start(signal, execute).then(
       (value) => {
-        this.#succeed(key, flight, value);
+        this.#succeed(key, flight, this.#clock.now(), value);
         return value;
       },
       (error: unknown) => {
@@ -209,17 +234,18 @@ export class Deduplicator {
     });
   }
 
-  #succeed(key: string, flight: Flight, value: unknown): void {
-    const answers = this.#detach(key, flight) ? this.#answers : undefined;
-    if (answers === undefined && !flight.followers?.size) return;
+  #succeed(key: string, flight: Flight, now: number, value: unknown): void {
+    const isKept = this.#keepsAnswers && !flight.isForgotten;
     // Before the leader's caller can touch it.
-    const pristine = shareable(value);
-    if (pristine === NOT_SHAREABLE) {
-      dismissAll(flight, RUN);
-      return;
+    const pristine = isKept || flight.followers ? shareable(value) : NOT_SHAREABLE;
+    if (isKept && pristine !== NOT_SHAREABLE) {
+      flight.answer = pristine;
+      flight.landedAt = now;
+      this.#flights.put(key, flight);
+    } else {
+      this.#remove(key, flight);
     }
-    answers?.set(key, { value: pristine });
-    dismissAll(flight, { kind: 'answer', value: pristine });
+    if (flight.followers) dismissAll(flight, pristine === NOT_SHAREABLE ? RUN : { kind: 'answer', value: pristine });
   }
 
   #fail(key: string, flight: Flight, signal: AbortSignal | undefined, error: unknown): void {
@@ -231,8 +257,8 @@ export class Deduplicator {
         return;
       }
     }
-    this.#detach(key, flight);
-    dismissAll(flight, { kind: 'failure', error });
+    this.#remove(key, flight);
+    if (flight.followers) dismissAll(flight, { kind: 'failure', error });
   }
 
   #serve<T>(pristine: unknown, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
@@ -243,21 +269,21 @@ export class Deduplicator {
     return Promise.resolve(copy as T);
   }
 
-  /** False where the flight was forgotten while it was under way. */
-  #detach(key: string, flight: Flight): boolean {
-    return !flight.isForgotten && this.#flights.delete(key);
+  #remove(key: string, flight: Flight): void {
+    // The key may be another call's by now.
+    if (!flight.isForgotten) this.#flights.delete(key);
   }
 
-  #estimateMemory(): number {
+  #estimateMemory(answers: number): number {
     let bytes = 0;
     let sampled = 0;
-    const size = this.#answers?.size ?? 0;
-    for (const answer of this.#answers?.values() ?? []) {
+    for (const [, { landedAt, answer }] of this.#flights) {
       if (sampled === SAMPLED_ANSWERS) break;
-      bytes += ENTRY_BYTES + footprint(answer.value, SAMPLED_VALUES);
+      if (landedAt === undefined) continue;
+      bytes += ENTRY_BYTES + footprint(answer, SAMPLED_VALUES);
       sampled += 1;
     }
-    return sampled === 0 ? 0 : Math.round((bytes / sampled) * size);
+    return sampled === 0 ? 0 : Math.round((bytes / sampled) * answers);
   }
 }
 
@@ -273,7 +299,8 @@ function start<T>(signal: AbortSignal | undefined, execute: () => Promise<T>): P
 }
 
 function dismissAll(flight: Flight, verdict: Verdict): void {
-  if (!flight.followers) return;
-  for (const follower of flight.followers) follower.dismiss(verdict);
-  flight.followers.clear();
+  const { followers } = flight;
+  // An answer is kept for long.
+  flight.followers = undefined;
+  for (const follower of followers ?? []) follower.dismiss(verdict);
 }

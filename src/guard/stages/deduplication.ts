@@ -13,7 +13,7 @@ export function deduplicationStage(runtime: Runtime): Stage {
       const key = keyOf(call, runtime);
       if (key === undefined) return next(call);
       // A call that has followed another one in vain begins later than it came.
-      const joined = deduplicator.join(key, call.options.signal, () => {
+      const joined = deduplicator.join(key, call.options.signal, call.now, () => {
         call.now = clock.now();
         return next(call);
       });
@@ -30,9 +30,9 @@ export function deduplicationStage(runtime: Runtime): Stage {
       });
     },
 
-    callEnded(call: Call, { rejected, outcome }: Ending): void {
-      if (!call.flight || call.deduplicationKey === undefined) return;
-      deduplicator.land(call.deduplicationKey, call.flight, call.options.signal, rejected, outcome);
+    callEnded({ deduplicationKey, endedAt, flight, options }: Call, { rejected, outcome }: Ending): void {
+      if (!flight || deduplicationKey === undefined) return;
+      deduplicator.land(deduplicationKey, flight, options.signal, endedAt, rejected, outcome);
     },
   };
 }

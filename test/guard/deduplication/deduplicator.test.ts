@@ -346,6 +346,49 @@ describe('the result cache', () => {
     expect(deduplicator.stats().totalCachedRequests).toBe(2);
   });
 
+  test.each([1, 2, 3, 10])('holds no more than %i answers, whatever comes', async (maxCacheSize) => {
+    const { deduplicator } = setUp({ maxCacheSize });
+    for (let i = 0; i < 50; i += 1) {
+      await deduplicator.run(`k${i}`, undefined, answering(i));
+      await deduplicator.run(`k${i >>> 1}`, undefined, answering(i));
+      expect(deduplicator.stats().totalCachedRequests).toBeLessThanOrEqual(maxCacheSize);
+    }
+    expect(deduplicator.stats().totalCachedRequests).toBeGreaterThan(0);
+  });
+
+  test('keeps an answer that is asked for again and again, however many others come', async () => {
+    const { deduplicator } = setUp({ maxCacheSize: 10 });
+    const popular = answering('popular');
+    for (let i = 0; i < 100; i += 1) {
+      await deduplicator.run('popular', undefined, popular);
+      for (let j = 0; j < 4; j += 1) await deduplicator.run(`${i} ${j}`, undefined, answering(j));
+    }
+    expect(popular.calls).toBe(1);
+  });
+
+  test('keeps an answer that was long in coming as long as any other', async () => {
+    const { deduplicator } = setUp({ maxCacheSize: 4 });
+    const upstream = new Upstream<string>();
+    const slow = deduplicator.run('slow', undefined, upstream.execute);
+    for (let i = 0; i < 10; i += 1) await deduplicator.run(`before ${i}`, undefined, answering(i));
+    upstream.resolve('slow');
+    await slow;
+    await deduplicator.run('after', undefined, answering('after'));
+    expect(await deduplicator.run('slow', undefined, upstream.execute)).toBe('slow');
+  });
+
+  test.each([0, 1, 2, 1000])('of %i answers or less shares any number of calls in flight', async (maxCacheSize) => {
+    const { deduplicator } = setUp({ maxCacheSize });
+    const upstream = new Upstream<number>();
+    const keys = Array.from({ length: 3000 }, (_, i) => i);
+    const run = (key: number) => deduplicator.run(`k${key}`, undefined, upstream.execute);
+    const calls = [...keys.map(run), ...keys.map(run)];
+    expect(upstream.calls).toBe(3000);
+    for (const key of keys) upstream.resolve(key);
+    expect(await Promise.all(calls)).toEqual([...keys, ...keys]);
+    expect(deduplicator.stats().totalCachedRequests).toBeLessThanOrEqual(maxCacheSize);
+  });
+
   test.each([{ ttlSeconds: 0 }, { maxCacheSize: 0 }])('with %j only calls in flight are shared', async (options) => {
     const { deduplicator } = setUp(options);
     const execute = answering('answer');
@@ -393,14 +436,26 @@ describe('configure', () => {
     expect(await deduplicator.run('new', undefined, answering('newer'))).toBe('newer');
   });
 
-  test('a smaller cache keeps what was used last', async () => {
+  test('a smaller cache holds no more than it may, and what came last', async () => {
     const { deduplicator } = setUp();
     for (const key of ['a', 'b', 'c']) await deduplicator.run(key, undefined, answering(key));
-    await deduplicator.run('a', undefined, answering('again'));
     deduplicator.configure({ maxCacheSize: 2 });
-    expect(await deduplicator.run('a', undefined, answering('again'))).toBe('a');
+    expect(deduplicator.stats().totalCachedRequests).toBe(2);
     expect(await deduplicator.run('c', undefined, answering('again'))).toBe('c');
-    expect(await deduplicator.run('b', undefined, answering('again'))).toBe('again');
+    expect(await deduplicator.run('a', undefined, answering('again'))).toBe('again');
+  });
+
+  test('a smaller cache loses no call under way', async () => {
+    const { deduplicator } = setUp();
+    const upstream = new Upstream<string>();
+    const keys = Array.from({ length: 20 }, (_, i) => `k${i}`);
+    const calls = keys.map((key) => deduplicator.run(key, undefined, upstream.execute));
+    deduplicator.configure({ maxCacheSize: 2 });
+    const followers = keys.map((key) => deduplicator.run(key, undefined, upstream.execute));
+    expect(upstream.calls).toBe(20);
+    for (const key of keys) upstream.resolve(key);
+    expect(await Promise.all([...calls, ...followers])).toEqual([...keys, ...keys]);
+    expect(deduplicator.stats().totalCachedRequests).toBe(2);
   });
 
   test('what is not named stays; naming the same changes nothing', async () => {
