@@ -77,6 +77,6 @@ export class QuotaGroup {
 
   /** A lease whose holder never came back gives its place back after its time. */
   reclaimExpired(now: number): void {
-    while (this.oldest && this.oldest.expiresAt <= now) this.oldest.expire(now);
+    while (this.oldest && this.oldest.expiresAt <= now) this.oldest.release(now);
   }
 }

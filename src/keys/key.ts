@@ -182,11 +182,6 @@ export class PoolKey implements KeyView {
     lease.group.quota?.settleTokens(lease.at, before, after, now);
   }
 
-  refund(lease: Lease, now: number): void {
-    this.quota?.refund(lease.at, lease.tokens, now);
-    lease.group.quota?.refund(lease.at, lease.tokens, now);
-  }
-
   observe(failed: boolean, latencyMs: number): void {
     this.errorRate += 0.1 * ((failed ? 1 : 0) - this.errorRate);
     if (!failed) this.latencyMs = this.latencyMs === 0 ? latencyMs : this.latencyMs + 0.2 * (latencyMs - this.latencyMs);

@@ -96,18 +96,6 @@ export class Lease {
     this.holder.onReleased(this, now);
   }
 
-  /** The holder never came back. */
-  expire(now: number): void {
-    this.release(now);
-  }
-
-  /** Nothing was sent: the reservation goes back too. */
-  cancel(now: number): void {
-    if (this.released) return;
-    this.key.refund(this, now);
-    this.release(now);
-  }
-
   /** Replaces the estimate by the real figures. May be called several times; the last one counts. */
   reportUsage(usage: Usage, now: number): void {
     const { metrics } = this.key;

@@ -27,10 +27,6 @@ export class ModelGates {
     return gate;
   }
 
-  get isEmpty(): boolean {
-    return this.gates === undefined || this.gates.size === 0;
-  }
-
   entries(): Iterable<[string, Gate]> {
     return this.gates ?? [];
   }

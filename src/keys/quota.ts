@@ -84,12 +84,6 @@ export class Quota {
     for (const window of this.tokens) window.adjust(at, after - before, now);
   }
 
-  /** Gives a reservation back that never reached the provider. */
-  refund(at: number, tokens: number, now: number): void {
-    for (const window of this.requests) window.adjust(at, -1, now);
-    if (tokens > 0) for (const window of this.tokens) window.adjust(at, -tokens, now);
-  }
-
   use(now: number): Partial<Record<QuotaDimension, QuotaUse>> {
     const use: Partial<Record<QuotaDimension, QuotaUse>> = {};
     for (const [dimension, window] of this.byDimension) {

@@ -9,6 +9,8 @@ import type { Lease } from './lease.ts';
 const DISABLED_FACTOR = 10;
 /** A fault's own default cool-down doubles up to this many times its length. */
 const MAX_DOUBLING = 64;
+/** Keys remembered as refused together with others; the oldest is forgotten first. */
+const MOST_DOUBTED = 100;
 /** No reset a provider speaks of lies further ahead than the end of a month. */
 const LONGEST_COOLDOWN_MS = 31 * 86_400_000;
 
@@ -125,7 +127,7 @@ export class Settlement {
   /** All fail alike: nobody is to blame, and the key is what it was. */
   acquit(accusation: Accusation): void {
     const { gate, lease, fault } = accusation;
-    this.doubted.add(lease.key);
+    this.doubt(lease.key);
     if (gate.state !== 'suspect' || gate.since !== accusation.since) return;
     this.suspects.delete(gate);
     gate.restore(accusation.before);
@@ -141,7 +143,7 @@ export class Settlement {
     const alike = [...this.suspects].filter(([, suspicion]) => suspicion.kind === kind);
     if (new Set(alike.map(([, { key }]) => key.group)).size < CORRELATED_GROUPS) return;
     for (const [gate, { key, before }] of alike) {
-      this.doubted.add(key);
+      this.doubt(key);
       this.suspects.delete(gate);
       gate.restore(before);
       this.pool.changed({ keyId: key.id, from: 'suspect', to: gate.state, reason: 'acquitted' });
@@ -201,6 +203,14 @@ export class Settlement {
   forget(key: PoolKey): void {
     this.doubted.delete(key);
     for (const [gate, suspect] of this.suspects) if (suspect.key === key) this.suspects.delete(gate);
+  }
+
+  private doubt(key: PoolKey): void {
+    for (const oldest of this.doubted) {
+      if (this.doubted.size < MOST_DOUBTED) break;
+      this.doubted.delete(oldest);
+    }
+    this.doubted.add(key);
   }
 
   private accuse(lease: Lease, fault: Fault, gate: Gate, repeats: boolean, now: number): Accusation {

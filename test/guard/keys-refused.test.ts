@@ -240,6 +240,16 @@ describe('when all are refused', () => {
   });
 });
 
+test('of hundreds of keys refused together the latest are remembered', async () => {
+  const keys = Array.from({ length: 400 }, (_, i) => `k${i}`);
+  const { ask, replies, states } = poolBench(keys);
+  replies['*'] = 401;
+  for (let i = 0; i < 150; i++) expect((await ask()).value).toMatchObject({ status: 401 });
+  expect(new Set(Object.values(states()))).toEqual(new Set(['ready']));
+  replies['*'] = 'ok';
+  expect((await ask()).state).toBe('resolved');
+});
+
 describe('suspects', () => {
   const suspended = async (): Promise<ReturnType<typeof poolBench>> => {
     const bench = poolBench(['a', 'b', 'c'], { guard: { retry: { enabled: false } } });

@@ -488,6 +488,18 @@ describe('an update of the configuration', () => {
     expect(fate).toEqual({ state: 'resolved', value: 'a' });
   });
 
+  test('and one that fails there ends with what the provider said', async () => {
+    const bench = poolBench(['a']);
+    let fail!: (error: unknown) => void;
+    bench.replies['a'] = () => new Promise((_, reject) => (fail = reject));
+    const fate = bench.call();
+    await settle();
+    bench.guard.updateConfig({ keyManagement: { providers: {} } });
+    fail(httpError(429));
+    await settle();
+    expect(fate.value).toMatchObject({ status: 429 });
+  });
+
   test('limits, cool-downs and waiting times hold at once', async () => {
     const bench = poolBench(['a'], noRetry);
     update(bench, [entry('a')], { cooldown: { initialMs: 1000, maxMs: 2000 }, maxWaitMs: 0 });

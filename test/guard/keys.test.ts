@@ -91,6 +91,16 @@ describe('fallbackBehavior', () => {
     expect(asked).toEqual(['b']);
   });
 
+  test('useFirst uses it once: what it is answered then is the answer', async () => {
+    const { ask, asked, replies, guard } = poolBench(['a', 'b'], { fallbackBehavior: 'useFirst', maxWaitMs: 0 });
+    guard.keys.disable(PATTERN, 'b');
+    replies['a'] = httpError(429, { 'retry-after': '600' });
+    await ask();
+    asked.length = 0;
+    expect((await ask()).value).toMatchObject({ status: 429 });
+    expect(asked).toEqual(['a']);
+  });
+
   test('useFirst passes over a key that was taken out by hand or does not serve the model', async () => {
     const { ask, guard, replies } = poolBench(['a', { id: 'b', models: ['other'] }, 'c'], {
       fallbackBehavior: 'useFirst',

@@ -63,7 +63,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
           return next(call);
         }
       }
-      if (pool.size === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
+      if (pool.size === 0 && call.attempts === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
       return blocked(call, pool.whyBlocked, pool.line.announced);
     },
 
@@ -102,7 +102,7 @@ function leaseFor(call: Call, pool: Pool): Lease | undefined {
   }
   const lease = pool.lease(call, tried, preferredKeyId);
   if (lease) return lease;
-  if (call.takeFirst) return pool.leaseFirst(call);
+  if (call.takeFirst && call.attempts === 0) return pool.leaseFirst(call);
   return call.mayRepeat && tried ? pool.lease(call, accusedKeys(call), preferredKeyId) : undefined;
 }
 

@@ -93,7 +93,7 @@ export function retryStage(runtime: Runtime): Stage {
           return value;
         }
         if (call.end === 'no-key') {
-          if (call.accusations && !hasHope(call, call.accusations)) return giveUp(call);
+          if (call.accusations && call.pool && !hasHope(call.pool, call.model, call.accusations)) return giveUp(call);
           // All that are ready were tried: a second try of one of them costs a retry.
           if (call.tried && !call.mayRepeat) {
             if (!mayRepeatOnce()) return giveUp(call);
@@ -139,11 +139,10 @@ export function retryStage(runtime: Runtime): Stage {
 }
 
 /** Who was refused does not wait for keys that were refused to others; where all were, no key is to blame. */
-function hasHope({ model, pool }: Call, accusations: readonly Accusation[]): boolean {
-  if (!pool) return false;
+function hasHope(pool: Pool, model: string | undefined, accusations: readonly Accusation[]): boolean {
   const accused = new Set(accusations.map(({ lease }) => lease.key));
   if (pool.hasUndoubted(model, accused)) return true;
-  pool.settlement.acquitSuspects(accusations.at(-1)?.fault.kind ?? '');
+  for (const { fault } of accusations) pool.settlement.acquitSuspects(fault.kind);
   return false;
 }
 
