@@ -193,9 +193,12 @@ export class PoolExhaustedError extends GuardError {
   ) {
     const { keys, provider } = details;
     const retryAtMs = isDate(details.retryAtMs) ? details.retryAtMs : undefined;
+    const isBusy = keys.some(({ state }) => state === 'busy');
     const when =
       retryAtMs === undefined
-        ? 'None comes back by waiting: `keys` says why of each.'
+        ? isBusy
+          ? 'Call again when one of the calls under way has ended.'
+          : 'None comes back by waiting: `keys` says why of each.'
         : `The first is back at ${new Date(retryAtMs).toISOString()}: call again then, or add a key.`;
     super('POOL_EXHAUSTED', `No key of provider ${quote(provider)} is ready${countStates(keys)}. ${when}`, details);
     this.retryAtMs = retryAtMs;

@@ -10,8 +10,8 @@ const MAX_NAMED = 100;
 export function exhaustedDetails(call: Call, pool: Pool | undefined, now: number) {
   const demand = { model: call.model, tokens: call.tokens, now };
   const { at, pending } = pool?.outlook(demand) ?? { at: Infinity, pending: false };
-  // An attempt under way may end at any moment, and free its key.
-  const retryAtMs = pending ? now : at;
+  // An attempt under way may end at any moment, or not for long: that is no time to name.
+  const retryAtMs = pending ? Infinity : at;
   return {
     provider: call.provider.name,
     attempts: call.trail,

@@ -25,7 +25,11 @@ export function whenStreamEnds(value: unknown, onEnd: () => void, caller?: Abort
 }
 
 function watchValue(value: object, end: () => void): boolean {
-  if (isResponse(value)) return watchBody(value.body, end);
+  if (isResponse(value)) {
+    if (!watchBody(value.body, end)) return false;
+    watchReading(value, end);
+    return true;
+  }
   return watchBody(value, end) || (Symbol.asyncIterator in value && watchIterable(value, end));
 }
 
@@ -36,6 +40,41 @@ function watchBody(body: object | null, end: () => void): boolean {
   else if (isNodeReadable(body)) finished(body, { writable: false }, end);
   else return false;
   return true;
+}
+
+const READING = ['arrayBuffer', 'blob', 'bytes', 'formData', 'json', 'text'] as const;
+
+/**
+ * From within, an end is seen a turn late: whoever reads a body to its end and calls again at once would find the
+ * key still taken. So the usual ways of reading tell it themselves, before their caller goes on.
+ */
+function watchReading(response: Response, end: () => void): void {
+  for (const name of READING) {
+    const read: unknown = Reflect.get(response, name);
+    if (typeof read === 'function') override(response, { [name]: () => told(Reflect.apply(read, response, []), end) });
+  }
+  const { body } = response;
+  if (!(body instanceof ReadableStream)) return;
+  const getReader = body.getReader.bind(body);
+  const values = body.values.bind(body);
+  const iterate = (options?: { preventCancel?: boolean }): AsyncIterableIterator<unknown> =>
+    iterating(values(options), end);
+  override(body, {
+    getReader: (...options: Parameters<ReadableStream['getReader']>) => {
+      const reader = getReader(...options);
+      const read = reader.read.bind(reader);
+      override(reader, { read: (view: never) => step(read(view), end) });
+      return reader;
+    },
+    values: iterate,
+    [Symbol.asyncIterator]: iterate,
+  });
+}
+
+/** Tells when the reading is over, before those who wait for it hear. */
+function told(reading: unknown, end: () => void): unknown {
+  if (reading instanceof Promise) reading.then(end, end);
+  return reading;
 }
 
 function isNodeReadable(value: unknown): value is Readable {
@@ -80,18 +119,8 @@ function watched(iterator: AnyIterator, end: () => void): Required<AnyIterator> 
   const next = iterator.next.bind(iterator);
   const close = iterator.return?.bind(iterator);
   const fail = iterator.throw?.bind(iterator);
-  const watch = async (step: Promise<IteratorResult<unknown, unknown>>): Promise<IteratorResult<unknown, unknown>> => {
-    try {
-      const result = await step;
-      if (result.done) end();
-      return result;
-    } catch (error) {
-      end();
-      throw error;
-    }
-  };
   return {
-    next: (...value) => watch(next(...value)),
+    next: (...value) => step(next(...value), end),
     return: value => {
       end();
       return close ? close(value) : Promise.resolve({ done: true, value });
@@ -101,6 +130,18 @@ function watched(iterator: AnyIterator, end: () => void): Required<AnyIterator> 
       return fail ? fail(error) : Promise.reject(error);
     },
   };
+}
+
+/** One step of reading, told if it is the last. */
+async function step<R extends { readonly done?: boolean | undefined }>(reading: Promise<R>, end: () => void): Promise<R> {
+  try {
+    const result = await reading;
+    if (result.done) end();
+    return result;
+  } catch (error) {
+    end();
+    throw error;
+  }
 }
 
 /** Own properties over the prototype's methods; false where the object is sealed against them. */

@@ -1,3 +1,6 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
 import { Stream } from 'openai/core/streaming.mjs';
 import { describe, expect, test } from 'vitest';
@@ -379,3 +382,47 @@ function pipeThroughAll({ body }: Response): Promise<string> {
 async function readTwice(response: Response): Promise<string> {
   return (await response.clone().text()) + (await response.text());
 }
+
+describe('who has read a body to its end finds the key free again at once', () => {
+  const reading: Record<string, (response: Response) => Promise<unknown>> = {
+    'by text()': response => response.text(),
+    'by json()': response => response.json(),
+    'by arrayBuffer()': response => response.arrayBuffer(),
+    'by blob()': response => response.blob(),
+    'with a reader': async response => {
+      const reader = response.body!.getReader();
+      while (!(await reader.read()).done);
+    },
+    'in a loop': async response => {
+      for await (const chunk of response.body!) expect(chunk.length).toBeGreaterThan(0);
+    },
+  };
+
+  test.each(Object.entries(reading))('%s', async (_name, read) => {
+    const bench = benchOf(KEYS);
+    const response = await bench.guard.execute(() => new Response(webStream('[1,', '2]')), 'llm');
+    expect(inFlight(bench)).toBe(1);
+    await read(response);
+    expect(inFlight(bench)).toBe(0);
+  });
+
+  test('from a real server, so that one call after the other leaves the spare key alone', async () => {
+    const server = createServer((_request, response) => response.end('hello'));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const bench = benchOf({
+      keyManagement: { providers: { llm: { keys: [KEY, { id: 'spare', key: 'secret-spare', priority: 1 }] } } },
+    });
+    const used: (string | undefined)[] = [];
+    try {
+      for (let i = 0; i < 5; i++) {
+        const call = bench.guard.execute(({ keyId }) => (used.push(keyId), fetch(url)), 'llm');
+        await (await call).text();
+      }
+    } finally {
+      server.close();
+    }
+    expect(used).toEqual(['k', 'k', 'k', 'k', 'k']);
+  });
+});

@@ -9,24 +9,54 @@ export interface CallIdentity {
   readonly sessionId?: string | undefined;
 }
 
-/** Who asks, and which form of the answer: callers that differ in one of these never share. */
-const TELLING_HEADERS: ReadonlySet<string> = new Set([
-  'authorization',
-  'x-api-key',
-  'x-goog-api-key',
-  'api-key',
-  'cookie',
-  'accept',
-  'accept-language',
-  'content-type',
-  'host',
-  'range',
+/**
+ * Headers of the connection, of tracing and of the client's make: they differ between equal calls. Every other one
+ * counts, because any may say who asks: a gateway's, a proxy's, a program's own.
+ */
+const IDLE_HEADERS: ReadonlySet<string> = new Set([
+  'accept-encoding',
+  'baggage',
+  'cache-control',
+  'cf-ray',
+  'connection',
+  'content-length',
+  'date',
+  'dnt',
+  'keep-alive',
+  'pragma',
+  'priority',
+  'te',
+  'traceparent',
+  'tracestate',
+  'transfer-encoding',
+  'upgrade-insecure-requests',
+  'user-agent',
+  'x-amzn-trace-id',
+  'x-cloud-trace-context',
+  'x-correlation-id',
+  'x-request-id',
 ]);
+const IDLE_PREFIXES = ['sec-', 'x-b3-', 'x-stainless-'];
 
 const SIZE_HEADERS: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding']);
 
 /** Fields of a plain request that do not ask for anything, or are looked at by themselves. */
 const NOT_CONTENT: ReadonlySet<string> = new Set(['headers', 'sessionId', 'signal', 'ip', 'ips']);
+
+/** Where frameworks and their middleware say who asks. */
+const IDENTITY_FIELDS = [
+  'account',
+  'apiKey',
+  'auth',
+  'organization',
+  'session',
+  'sessionID',
+  'tenant',
+  'tenantId',
+  'token',
+  'user',
+  'userId',
+];
 
 const LONE_SURROGATE = /\p{Surrogate}/u;
 
@@ -36,9 +66,9 @@ type Fields = Record<string, unknown>;
  * A key that two calls share exactly if one answer can serve both; undefined where that cannot be
  * told, so that the call must not be deduplicated. Taken before the call, which may change the request.
  *
- * Counted are the identity, the session, the headers that say who asks and for what form, and what the
- * request asks: every field of a plain object; of a framework's request its method, URL, query and
- * body. A request without a URL and a body only says who asks, and shares nothing. The key is a
+ * Counted are the identity, the session, every header that is not of the connection or of tracing, and what
+ * the request asks: every field of a plain object; of a framework's request its method, URL, query and body, and
+ * what middleware has found out of its user. A request without a URL and a body only says who asks, and shares nothing. The key is a
  * SHA-256: it holds no secret. Never throws; costs about 2 ms per MB, and gives up beyond 8 MB.
  */
 export function fingerprint(req: unknown, identity: CallIdentity): string | undefined {
@@ -48,7 +78,7 @@ export function fingerprint(req: unknown, identity: CallIdentity): string | unde
     const content = contentOf(request);
     if (content === undefined) return undefined;
     const { provider, model, userId, sessionId } = identity;
-    const headers = pickHeaders(request['headers'], TELLING_HEADERS);
+    const headers = pickHeaders(request['headers'], name => !isIdle(name));
     const session = request['sessionId'] ?? null;
     const text = canonicalText([provider, model, userId, sessionId, session, headers, content]);
     return text === undefined ? undefined : digest(text);
@@ -88,8 +118,18 @@ function ownFields(request: Fields): Fields {
 }
 
 /** A framework's request is full of sockets and caches. Express cuts a router's mount path off `url`. */
-function frameworkFields({ method, url, originalUrl, query, body }: Fields): Fields {
-  return { method, url, originalUrl, query, body };
+function frameworkFields(request: Fields): Fields {
+  const { method, url, originalUrl, query, body } = request;
+  const identity = IDENTITY_FIELDS.map(name => {
+    const value = request[name];
+    // Passport and others add methods to what they found; a session of a class of its own is not shared at all.
+    return typeof value === 'function' ? undefined : value;
+  });
+  return { method, url, originalUrl, query, body, identity };
+}
+
+function isIdle(header: string): boolean {
+  return IDLE_HEADERS.has(header) || IDLE_PREFIXES.some(prefix => header.startsWith(prefix));
 }
 
 /**
@@ -99,7 +139,7 @@ function frameworkFields({ method, url, originalUrl, query, body }: Fields): Fie
 function hasUnreadBody(request: Fields, body: unknown): boolean {
   const isEmpty = body === undefined || body === null || (typeof body === 'object' && isEmptyRecord(body));
   if (!isEmpty) return false;
-  const size = pickHeaders(request['headers'], SIZE_HEADERS);
+  const size = pickHeaders(request['headers'], name => SIZE_HEADERS.has(name));
   if (size['transfer-encoding'] !== undefined || Number(size['content-length']) > '{}'.length) return true;
   const { method } = request;
   // HTTP/2 need not announce a body.
@@ -111,13 +151,13 @@ function isEmptyRecord(value: object): boolean {
 }
 
 /** The wanted ones of a Headers object, a plain object, a map or a list of pairs, by their names in lower case. */
-function pickHeaders(headers: unknown, wanted: ReadonlySet<string>): Fields {
+function pickHeaders(headers: unknown, isWanted: (name: string) => boolean): Fields {
   const picked: Fields = {};
   if (headers === undefined || headers === null) return picked;
   if (typeof headers !== 'object') throw new TypeError('not a container of headers');
   const pick = (name: string, value: unknown) => {
     const folded = name.toLowerCase();
-    if (value === undefined || !wanted.has(folded)) return;
+    if (value === undefined || !isWanted(folded)) return;
     picked[folded] = folded in picked ? [picked[folded], value] : value;
   };
   if (!(Symbol.iterator in headers)) {

@@ -195,6 +195,39 @@ describe('fingerprint', () => {
       expect(of(new Request('https://a.b/c', { method: 'POST', body: 'x' }))).toBeUndefined();
     });
 
+    test('two people who ask for the same never share, whatever tells them apart', async () => {
+      const prints: (string | undefined)[] = [];
+      let found: Record<string, unknown> = {};
+      const server = createServer((request: IncomingMessage, response) => {
+        prints.push(of(Object.assign(request, found)));
+        response.end();
+      });
+      server.listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/me`;
+      try {
+        for (const header of ['x-auth-token', 'proxy-authorization', 'x-tenant-id', 'x-forwarded-user', 'x-of-our-own']) {
+          for (const who of ['alice', 'bob']) await (await fetch(url, { headers: { [header]: who } })).text();
+        }
+        for (const field of ['user', 'auth', 'session', 'userId', 'sessionID', 'tenant']) {
+          for (const who of ['alice', 'bob']) {
+            found = { [field]: field === 'user' ? { id: who } : who };
+            await (await fetch(url)).text();
+          }
+        }
+      } finally {
+        server.close();
+      }
+      expect(prints).not.toContain(undefined);
+      expect(new Set(prints).size).toBe(prints.length);
+    });
+
+    test('a trace, a request id and the make of the client tell nobody apart', () => {
+      const asked = (headers: Record<string, string>) => of({ method: 'GET', url: '/me', headers });
+      const noise = { 'user-agent': 'curl', traceparent: '00-1', 'x-request-id': '7', 'sec-fetch-mode': 'cors' };
+      expect(asked({ ...noise, cookie: 'a=1' })).toBe(asked({ 'x-stainless-retry-count': '2', cookie: 'a=1' }));
+    });
+
     test('a real one: GETs are compared, an unparsed POST is left alone', async () => {
       const prints: (string | undefined)[] = [];
       const server = createServer((request: IncomingMessage, response) => {
