@@ -89,7 +89,7 @@ function deduplication({ flag, fromOne, text }: Shared) {
       'Seconds for which an answer is given again. 0 shares only between calls that are in flight together.',
       numberBetween(0, Number.MAX_SAFE_INTEGER, 'a number of seconds, 0 or more').default(30),
     ),
-    maxCacheSize: option('Answers kept at once; the least recently used one goes first.', fromOne.default(1000)),
+    maxCacheSize: option('Answers kept at once; those not used for longest go first, roughly.', fromOne.default(1000)),
     excludeEndpoints: option(
       'URL paths whose requests are never joined, nor answered from the cache.',
       z.array(text, { error: 'an array of URL paths' }).readonly().prefault(['/api/analytics']),

@@ -49,7 +49,7 @@ export interface DeduplicationConfig {
    */
   ttlSeconds?: number | undefined;
   /**
-   * Answers kept at once; the least recently used one goes first.
+   * Answers kept at once; those not used for longest go first, roughly.
    * @default 1000
    */
   maxCacheSize?: number | undefined;
