@@ -36,7 +36,9 @@ Each failed attempt is read once: the rules of the provider's profile are tried 
 at the codes and the message of the body, never at digits in a text or an id. Headers only say for how long.
 
 The profile is found by the provider's name, the first below whose patterns fit, or declared for a pool:
-\`profile: 'anthropic'\`, or a \`FaultProfile\` of your own. Events and statistics call a fault by its kind.
+\`profile: 'anthropic'\`, or a \`FaultProfile\` of your own. \`Hosts\` are for the
+[guarded fetch](guarded-fetch.md) alone: it finds a profile by the host of the request. Events and statistics call a
+fault by its kind.
 
 Unless a key is named beyond doubt, \`disable\` and \`probation\` need a contrast: another key that answers the very
 same request. When the keys of three groups fail alike in one call, it is the request's fault and no key's.
