@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { GoogleGenAI } from '@google/genai';
 import OpenAI from 'openai';
-import { ExecutionGuard } from '../../src/index.ts';
+import { ExecutionGuard, systemClock } from '../../src/index.ts';
 import type {
   AttemptEvent,
+  BreakerEvent,
   CallContext,
   CallEvent,
   ExecutionGuardConfig,
@@ -66,6 +67,7 @@ async function main(): Promise<void> {
   const attempts: AttemptEvent[] = [];
   const keyChanges: (KeyEvent & { readonly atMs: number })[] = [];
   const failovers: FailoverEvent[] = [];
+  const breakerChanges: BreakerEvent[] = [];
   const note = (text: string): void => progress.note(`${seconds(elapsed()).padStart(7)}  ${text}`);
 
   guard.on('call', (event) => {
@@ -74,11 +76,16 @@ async function main(): Promise<void> {
   });
   guard.on('attempt', (event) => attempts.push(event));
   guard.on('failover', (event) => failovers.push(event));
-  guard.on('key', (event) => {
+  guard.on('key', ({ until, ...change }) => {
+    // A suspect may be probed at once: that is no time to wait for.
+    const event = until !== undefined && until > systemClock.now() ? { ...change, until } : change;
     keyChanges.push({ ...event, atMs: elapsed() });
     note(describeChange(event));
   });
-  guard.on('breaker', ({ provider, state }) => note(`breaker of ${provider}: ${state}`));
+  guard.on('breaker', (event) => {
+    breakerChanges.push(event);
+    note(`breaker of ${event.provider}: ${event.state}`);
+  });
 
   try {
     console.log(`${CALLS} calls to providers on this machine, with these troubles:\n`);
@@ -94,7 +101,8 @@ async function main(): Promise<void> {
     await Promise.allSettled(running);
     progress.finish();
     const requests = { gemini: servers.gemini.requests, openai: servers.openai.requests };
-    const seen = { keys: KEYS, calls, attempts, keyChanges, failovers, requests, outlook: outlookOf(guard) };
+    const breakers = { changes: breakerChanges, ...guard.getConfig().circuitBreaker };
+    const seen = { keys: KEYS, calls, attempts, keyChanges, failovers, breakers, requests, outlook: outlookOf(guard) };
     console.log(`\n${report(seen)}\n\nDone in ${seconds(elapsed())}.`);
     if (calls.some(({ ok }) => !ok)) process.exitCode = 1;
   } finally {

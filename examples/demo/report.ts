@@ -1,4 +1,4 @@
-import type { AttemptEvent, CallEvent, FailoverEvent, KeyEvent, KeyExplanation } from '../../src/index.ts';
+import type { AttemptEvent, BreakerEvent, CallEvent, FailoverEvent, KeyEvent, KeyExplanation } from '../../src/index.ts';
 import type { LoggedRequest } from '../../test/support/loopback/index.ts';
 import type { DemoKey, ProviderName } from './scenario.ts';
 import { table } from './table.ts';
@@ -10,9 +10,10 @@ export interface Observations {
   readonly attempts: readonly AttemptEvent[];
   readonly keyChanges: readonly (KeyEvent & { readonly atMs: number })[];
   readonly failovers: readonly FailoverEvent[];
+  readonly breakers: { readonly changes: readonly BreakerEvent[]; readonly failureThreshold: number };
   readonly requests: Readonly<Record<ProviderName, readonly LoggedRequest[]>>;
   /** What the guard says of each key at the end, by id. */
-  readonly outlook: ReadonlyMap<string, Pick<KeyExplanation, 'why' | 'until'>>;
+  readonly outlook: ReadonlyMap<string, Pick<KeyExplanation, 'state' | 'until'>>;
 }
 
 export function report(seen: Observations): string {
@@ -57,7 +58,7 @@ function keysTable({ keys, attempts, outlook }: Observations): string {
       title: 'failures',
       cell: (key) => counted(of(key).map(({ ok, fault }) => (ok ? undefined : (fault ?? 'other')))),
     },
-    { title: 'now', cell: ({ id }) => outlook.get(id)?.why ?? '' },
+    { title: 'now', cell: ({ id }) => outlook.get(id)?.state ?? '' },
     { title: 'until', cell: ({ id }) => instant(outlook.get(id)?.until) },
   ]);
 }
@@ -73,7 +74,7 @@ function changesTable({ keyChanges }: Observations): string {
   ]);
 }
 
-function upstreamTable({ attempts, failovers, requests }: Observations): string {
+function upstreamTable({ attempts, breakers, failovers, requests }: Observations): string {
   const wasted = (provider: ProviderName): readonly LoggedRequest[] =>
     requests[provider].filter(({ kind }) => kind !== 'ok');
   const rows = table(PROVIDERS, [
@@ -93,7 +94,14 @@ function upstreamTable({ attempts, failovers, requests }: Observations): string 
     '',
     `The guard counts ${attempts.length} attempts, the providers ${received} requests.`,
     `${failovers.length} times a call went on with another key${after}.`,
+    breakerLine(breakers),
   ].join('\n');
+}
+
+function breakerLine({ changes, failureThreshold }: Observations['breakers']): string {
+  const opened = changes.filter(({ state }) => state === 'OPEN').map(({ provider }) => provider);
+  if (opened.length > 0) return `Breakers opened: ${counted(opened)}.`;
+  return `No breaker opened: that takes ${failureThreshold} failed calls in a row, whatever their attempts.`;
 }
 
 function ofProvider(calls: readonly CallEvent[], name: ProviderName): readonly CallEvent[] {
