@@ -269,16 +269,20 @@ describe('attempts at once', () => {
     expect(waiting).toEqual(OK('a'));
   });
 
-  test('a stream that begins brings its key back at once', async () => {
+  test('a stream that begins brings its key back at once, for those who wait too', async () => {
     const { guard, replies, ask, call, clock } = poolBench(['a'], { guard: { retry: { enabled: false } } });
     replies['a'] = [429, 'ok'];
     await ask();
     await clock.advance(5000);
-    const answer = await guard.execute(() => new Response(new ReadableStream()), PROVIDER);
-    expect(answer.status).toBe(200);
-    const next = call();
+    let begin!: (response: Response) => void;
+    const probe = guard.execute(() => new Promise<Response>(resolve => (begin = resolve)), PROVIDER);
+    const waiting = call();
     await settle();
-    expect(next).toEqual(OK('a'));
+    expect(waiting.state).toBe('pending');
+    begin(new Response(new ReadableStream()));
+    expect((await probe).status).toBe(200);
+    await settle();
+    expect(waiting).toEqual(OK('a'));
   });
 });
 
@@ -318,6 +322,15 @@ describe('a group\'s limits', () => {
     const { ask, guard } = poolBench([{ id: 'a', group: 'org' }], { groups: { org: { limits: { rpm: 1 } } }, ...noWait });
     await ask();
     guard.keys.replace(PATTERN, 'a', 'a-new-secret');
+    expect((await ask()).value).toBeInstanceOf(PoolExhaustedError);
+  });
+
+  test('survive a new secret under the same id', async () => {
+    const groups = { org: { limits: { rpm: 1 } } };
+    const { ask, guard } = poolBench([{ id: 'a', group: 'org' }], { groups, ...noWait });
+    await ask();
+    const keys = [{ id: 'a', key: 'a-new-secret', group: 'org' }];
+    guard.updateConfig({ keyManagement: { providers: { [PATTERN]: { keys, groups, ...noWait } } } });
     expect((await ask()).value).toBeInstanceOf(PoolExhaustedError);
   });
 });

@@ -352,18 +352,22 @@ describe('those who wait', () => {
 });
 
 test('a settlement in the moment between the vain look and the wait is not missed', async () => {
-  for (let steps = 0; steps < 12; steps++) {
-    const { guard, clock } = poolBench([{ id: 'a', limits: { concurrency: 1 } }], { maxWaitMs: 60_000 });
-    let release!: () => void;
-    const holder = guard.execute(() => new Promise<void>(resolve => (release = resolve)), PROVIDER);
-    await settle();
-    const waiting = fateOf(guard.execute(() => 'served', PROVIDER));
-    for (let i = 0; i < steps; i++) await Promise.resolve();
-    release();
-    await holder;
-    await settle();
-    expect(waiting).toEqual({ state: 'resolved', value: 'served' });
-    expect(clock.pending.foreground).toBe(0);
+  for (let before = 0; before < 8; before++) {
+    for (let after = 0; after < 8; after++) {
+      const { guard, clock } = poolBench([{ id: 'a', limits: { concurrency: 1 } }], { maxWaitMs: 60_000 });
+      let release!: () => void;
+      const holder = guard.execute(() => new Promise<void>(resolve => (release = resolve)), PROVIDER);
+      await settle();
+      if (after === 0) release();
+      for (let i = 0; i < before; i++) await Promise.resolve();
+      const waiting = fateOf(guard.execute(() => 'served', PROVIDER));
+      for (let i = 0; i < after; i++) await Promise.resolve();
+      release();
+      await holder;
+      await settle();
+      expect(waiting).toEqual({ state: 'resolved', value: 'served' });
+      expect(clock.pending.foreground).toBe(0);
+    }
   }
 });
 
