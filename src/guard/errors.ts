@@ -45,6 +45,8 @@ export interface GuardErrorDetails {
   readonly cause?: unknown;
 }
 
+const KINDS = Symbol.for('execution-guard.error');
+
 const NO_ATTEMPTS: readonly AttemptRecord[] = Object.freeze([]);
 
 /** The base of every error the guard itself raises; what a callback throws is passed on as it is. */
@@ -56,6 +58,24 @@ export class GuardError extends Error {
   declare readonly retryAfterMs?: number;
   /** What was tried before the guard gave up. */
   readonly attempts: readonly AttemptRecord[];
+
+  /**
+   * True for an error of any copy of this package: a program may load the ES module and the CommonJS build side by
+   * side, and errors cross from one to the other.
+   */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    if (typeof value !== 'object' || value === null) return false;
+    // A subclass of a user's own is known by its prototype alone.
+    if (Function.prototype[Symbol.hasInstance].call(this, value)) return true;
+    const kind: unknown = Object.hasOwn(this.prototype, 'name') ? this.prototype.name : undefined;
+    const kinds: unknown = Reflect.get(value, KINDS);
+    return kind !== undefined && Array.isArray(kinds) && kinds.includes(kind);
+  }
+
+  /** The names of its classes, from the most general one. */
+  get [KINDS](): readonly string[] {
+    return ['GuardError', this.name];
+  }
 
   // On the prototypes, so that the first line of `stack` says it too, and minifiers cannot change it.
   static {

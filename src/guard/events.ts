@@ -1,5 +1,5 @@
 import type { GateState } from '../keys/gate.ts';
-import type { AttemptRecord } from './errors.ts';
+import { ConfigError, type AttemptRecord } from './errors.ts';
 
 /** A call has ended. */
 export interface CallEvent {
@@ -83,6 +83,16 @@ export type GuardEventName = keyof GuardEvents;
 /** What it returns is ignored, but where it is a promise that is rejected. */
 export type Listener<Name extends GuardEventName> = (event: GuardEvents[Name]) => unknown;
 
+const EVENT_NAMES: readonly GuardEventName[] = [
+  'call',
+  'attempt',
+  'key',
+  'failover',
+  'breaker',
+  'queue',
+  'rotation',
+];
+
 type Listeners = { [Name in GuardEventName]?: Set<Listener<Name>> };
 
 /** Typed events. Ask {@link heard} before building a payload: an event nobody hears costs nothing. */
@@ -94,8 +104,19 @@ export class Events {
     this.onListenerError = onListenerError;
   }
 
-  /** Returns the way to unsubscribe. */
+  /**
+   * Returns the way to unsubscribe.
+   *
+   * @throws ConfigError where there is no such event, or nothing to call
+   */
   on<Name extends GuardEventName>(name: Name, listener: Listener<Name>): () => void {
+    if (!EVENT_NAMES.includes(name)) {
+      const known = EVENT_NAMES.join(', ');
+      throw new ConfigError([{ path: 'on', message: `no event ${JSON.stringify(name)}; there are ${known}` }]);
+    }
+    if (typeof listener !== 'function') {
+      throw new ConfigError([{ path: 'on', message: `expected a function to call, found ${typeof listener}` }]);
+    }
     // Typed by name, the table cannot be written through a generic index; the set is made for its name.
     const listeners: { [N in Name]?: Set<Listener<N>> } = this.listeners;
     const set = (listeners[name] ??= new Set());

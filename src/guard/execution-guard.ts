@@ -7,7 +7,7 @@ import { mergeConfig } from './config/merge.ts';
 import { parseConfig } from './config/parse.ts';
 import type { ExecutionGuardConfig, ResolvedConfig } from './config/types.ts';
 import { Deduplicator } from './deduplication/deduplicator.ts';
-import { ClosedError, ConfigError, formatWindow, GuardError } from './errors.ts';
+import { ClosedError, ConfigError, DeadlineError, formatWindow, GuardError } from './errors.ts';
 import { Events, type GuardEventName, type Listener } from './events.ts';
 import { explainPool, type ExplainOptions, type Explanation } from './explain.ts';
 import { Interruptions } from './interruption.ts';
@@ -105,6 +105,11 @@ export class ExecutionGuard {
     this.#pipeline = this.#link();
   }
 
+  static {
+    // Bundlers rename a class that speaks of itself, and the new name would show where it is printed.
+    Object.defineProperty(this, 'name', { value: 'ExecutionGuard' });
+  }
+
   /** The guard that {@link guardedExecute} uses; made on first use, one for the whole process. */
   static getInstance(): ExecutionGuard {
     return sharedGuard(() => new ExecutionGuard());
@@ -128,9 +133,10 @@ export class ExecutionGuard {
     try {
       checkOptions(fn, options);
       if (this.#closed) throw new ClosedError();
-      const { providerName } = options;
+      const { providerName, deadlineMs } = options;
       const name = (typeof providerName === 'function' ? named(providerName) : providerName) ?? '';
       const pool = name === '' ? undefined : this.#directory.resolve(name);
+      if (deadlineMs !== undefined && deadlineMs <= 0) throw new DeadlineError({ provider: name, deadlineMs });
       call = new Call(fn, options, this.#providers.of(name), pool, this.#pipeline, this.#runtime.clock.now());
     } catch (error) {
       return Promise.reject(error);

@@ -1,4 +1,4 @@
-import { ConfigError } from './errors.ts';
+import { ConfigError, type ConfigIssue } from './errors.ts';
 import type { Usage } from '../keys/lease.ts';
 
 export type { Usage };
@@ -72,20 +72,29 @@ export interface ExecuteOptions {
  * @throws ConfigError
  */
 export function checkOptions(fn: unknown, options: ExecuteOptions | null): void {
-  if (typeof fn !== 'function') throw refused('fn', 'a function', fn);
+  let issues: ConfigIssue[] | undefined;
+  const check = (holds: boolean, path: string, allowed: string, found: unknown): void => {
+    if (!holds) (issues ??= []).push({ path, message: `expected ${allowed}, found ${shown(found)}` });
+  };
+  check(typeof fn === 'function', 'fn', 'a function', fn);
   if (typeof options !== 'object' || options === null) {
-    throw refused('options', 'a provider name or an object', options);
+    check(false, 'options', 'a provider name or an object', options);
+  } else {
+    const { providerName, signal, tokens, priority, deadlineMs, attemptTimeoutMs } = options;
+    if (providerName !== undefined) {
+      const isName = typeof providerName === 'string' || typeof providerName === 'function';
+      check(isName, 'options.providerName', 'a string or a function', providerName);
+    }
+    if (signal !== undefined) check(isSignal(signal), 'options.signal', 'an AbortSignal', signal);
+    if (tokens !== undefined) check(isFrom(0, tokens), 'options.tokens', 'a finite number of at least 0', tokens);
+    if (priority !== undefined) check(Number.isFinite(priority), 'options.priority', 'a finite number', priority);
+    // What is left of a budget may be less than nothing: such a call has run into its deadline.
+    if (deadlineMs !== undefined) check(Number.isFinite(deadlineMs), 'options.deadlineMs', 'a finite number', deadlineMs);
+    if (attemptTimeoutMs !== undefined) {
+      check(isFrom(1, attemptTimeoutMs), 'options.attemptTimeoutMs', 'a finite number of at least 1', attemptTimeoutMs);
+    }
   }
-  const { providerName, signal } = options;
-  if (providerName !== undefined && typeof providerName !== 'string' && typeof providerName !== 'function') {
-    throw refused('options.providerName', 'a string or a function', providerName);
-  }
-  if (signal !== undefined && !isSignal(signal)) throw refused('options.signal', 'an AbortSignal', signal);
-  const { tokens, priority, deadlineMs, attemptTimeoutMs } = options;
-  if (tokens !== undefined) checkNumber('options.tokens', tokens, 0);
-  if (priority !== undefined) checkNumber('options.priority', priority, -Infinity);
-  if (deadlineMs !== undefined) checkNumber('options.deadlineMs', deadlineMs, 0);
-  if (attemptTimeoutMs !== undefined) checkNumber('options.attemptTimeoutMs', attemptTimeoutMs, 1);
+  if (issues) throw new ConfigError(issues);
 }
 
 /** By what it can do: polyfills and other realms have an AbortSignal of their own. */
@@ -95,12 +104,11 @@ function isSignal(value: unknown): boolean {
   return typeof listen === 'function' && typeof Reflect.get(value, 'aborted') === 'boolean';
 }
 
-function checkNumber(path: string, value: number, least: number): void {
-  if (typeof value === 'number' && Number.isFinite(value) && value >= least) return;
-  throw refused(path, least === -Infinity ? 'a finite number' : `a finite number of at least ${least}`, value);
+function isFrom(least: number, value: unknown): boolean {
+  return typeof value === 'number' && Number.isFinite(value) && value >= least;
 }
 
-function refused(path: string, allowed: string, found: unknown): ConfigError {
-  const shown = typeof found === 'number' ? String(found) : found === null ? 'null' : typeof found;
-  return new ConfigError([{ path, message: `expected ${allowed}, found ${shown}` }]);
+function shown(found: unknown): string {
+  if (typeof found === 'number') return String(found);
+  return found === null ? 'null' : typeof found;
 }

@@ -90,6 +90,7 @@ export class Directory {
         );
       }
       this.pools.set(pattern, { pool, healthCheck });
+      this.warnOfEmptyGroups(pattern, config, keys);
     }
     this.resolver = new ProviderResolver([...this.pools].map(([pattern, { pool }]) => [pattern, pool]));
   }
@@ -135,6 +136,15 @@ export class Directory {
       this.strategies.set(strategy, factory);
     }
     return factory;
+  }
+
+  /** A misspelt group would switch its limits off in silence. */
+  private warnOfEmptyGroups(pattern: string, { groups }: PoolConfig, keys: PoolSettings['keys']): void {
+    for (const group of Object.keys(groups)) {
+      if (keys.some(key => key.group === group)) continue;
+      const path = `keyManagement.providers[${JSON.stringify(pattern)}].groups[${JSON.stringify(group)}]`;
+      this.dependencies.warn(`${path} has no effect: no key is in this group`);
+    }
   }
 
   private create(settings: PoolSettings): { pool: Pool; healthCheck: HealthCheck } {

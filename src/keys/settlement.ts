@@ -29,7 +29,7 @@ export interface KeyChange {
   readonly until?: number;
   /** Set where only this model of the key is concerned. */
   readonly model?: string;
-  /** Set where every key of this group is concerned. */
+  /** Set where every key of this declared group is concerned. */
   readonly group?: string;
 }
 
@@ -260,7 +260,7 @@ export class Settlement {
       to: 'ready',
       reason: 'answered',
       ...(ofModel && lease.model !== undefined && { model: lease.model }),
-      ...(ofGroup && { group: key.group }),
+      ...(ofGroup && key.settings.group !== undefined && { group: key.settings.group }),
     });
     if (ofGroup) this.pool.regroup(key);
     else this.pool.refresh(key);
@@ -321,7 +321,7 @@ export class Settlement {
       reason: fault.kind,
       ...(gate.state === 'ready' ? {} : { until: gate.until }),
       ...(fault.scope.endsWith('+model') && lease.model !== undefined ? { model: lease.model } : {}),
-      ...(fault.scope.startsWith('group') ? { group: key.group } : {}),
+      ...(fault.scope.startsWith('group') && key.settings.group !== undefined && { group: key.settings.group }),
     });
   }
 }

@@ -20,7 +20,10 @@ class ShieldedStrategy implements SelectionStrategy {
 
   select(ready: ReadyKeys, request: SelectionRequest): KeyView | undefined {
     try {
-      return this.strategy?.select(ready, request);
+      const proposal: unknown = this.strategy?.select(ready, request);
+      if (isKeyView(proposal)) return proposal;
+      if (this.strategy) this.report(new TypeError('select() returned no key'));
+      return undefined;
     } catch (error) {
       this.report(error);
       return undefined;
@@ -58,6 +61,10 @@ class ShieldedStrategy implements SelectionStrategy {
       this.report(error);
     }
   }
+}
+
+function isKeyView(proposal: unknown): proposal is KeyView {
+  return typeof proposal === 'object' && proposal !== null && 'position' in proposal && typeof proposal.position === 'number';
 }
 
 /** Shields a pool from a strategy of the user's own: an object, which serves all its tiers, or a factory. */

@@ -1,5 +1,5 @@
 import { inspect } from 'node:util';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import {
   AbortedError,
   AttemptTimeoutError,
@@ -198,6 +198,38 @@ describe('refusals capture no stack', () => {
       expect(Error.stackTraceLimit).toBe(limit);
     } finally {
       Object.defineProperty(Error, 'stackTraceLimit', { writable: true });
+    }
+  });
+});
+
+describe('an error of another copy of the package', () => {
+  // As in a program that imports the ES module and requires the CommonJS build.
+  const load = async () => {
+    vi.resetModules();
+    return import('../../src/guard/errors.ts');
+  };
+
+  test('is an instance of the same class and of GuardError, and of no other', async () => {
+    const other = await load();
+    expect(other.ClosedError).not.toBe(ClosedError);
+    const error: unknown = new other.ClosedError();
+    expect(error instanceof ClosedError).toBe(true);
+    expect(error instanceof GuardError).toBe(true);
+    expect(error instanceof AbortedError).toBe(false);
+    expect(new other.AbortedError() instanceof AbortedError).toBe(true);
+  });
+
+  test('is no instance of a subclass of one\'s own', async () => {
+    class OwnError extends ClosedError {}
+    const { ClosedError: OtherClosedError } = await load();
+    expect(new OtherClosedError() instanceof OwnError).toBe(false);
+    expect(new OwnError() instanceof OwnError).toBe(true);
+    expect(new OwnError() instanceof GuardError).toBe(true);
+  });
+
+  test('leaves other values what they are', () => {
+    for (const value of [null, undefined, 'text', {}, new Error('plain'), { name: 'ClosedError' }]) {
+      expect(value instanceof GuardError).toBe(false);
     }
   });
 });

@@ -17,7 +17,6 @@ describe('options that would be misread', () => {
     ['tokens as text', { tokens: '100' }, 'options.tokens'],
     ['a priority of NaN', { priority: NaN }, 'options.priority'],
     ['an endless priority', { priority: Infinity }, 'options.priority'],
-    ['a negative deadline', { deadlineMs: -1 }, 'options.deadlineMs'],
     ['a deadline of NaN', { deadlineMs: NaN }, 'options.deadlineMs'],
     ['an attempt timeout of 0', { attemptTimeoutMs: 0 }, 'options.attemptTimeoutMs'],
     ['an attempt timeout as text', { attemptTimeoutMs: '5s' }, 'options.attemptTimeoutMs'],
@@ -30,6 +29,21 @@ describe('options that would be misread', () => {
     });
     expect(runs).toBe(0);
     expect(guard.canMakeRequest()).toBe(true);
+  });
+
+  test('several at once are all named', async () => {
+    const { guard } = benchOf();
+    const error = await rejectionOf(guard.execute(() => 1, bad({ providerName: 5, deadlineMs: '5', signal: {} })));
+    expect(error).toMatchObject({
+      issues: [{ path: 'options.providerName' }, { path: 'options.signal' }, { path: 'options.deadlineMs' }],
+    });
+  });
+
+  test.each([0, -1])('a budget of %i ms that is left runs nothing: the call has met its deadline', async deadlineMs => {
+    const { guard } = benchOf();
+    let runs = 0;
+    expect(await rejectionOf(guard.execute(() => runs++, { deadlineMs }))).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(runs).toBe(0);
   });
 
   test.each([
