@@ -26,7 +26,9 @@ const load = {
 
 describe('the published archive', () => {
   test('holds the build, the licences and the documentation, and nothing else', () => {
-    const others = app.files.filter(file => !/^dist\/[\w./-]+\.(js|cjs|d\.ts|d\.cts)$/.test(file));
+    const others = app.files.filter(
+      file => !/^dist\/[\w./-]+\.(js|cjs|d\.ts|d\.cts)$|^docs\/[\w./-]+\.md$|^examples\/[\w-]+\.ts$/.test(file),
+    );
     expect(others.filter(file => file !== 'README.md').sort()).toEqual([
       'CHANGELOG.md',
       'LICENSE',
