@@ -377,7 +377,8 @@ function keyManagement(shared: Shared) {
       shared.flag.default(true),
     ),
     maxWaitMs: option(
-      'Longest time a call waits for a key to become ready, in ms; its own deadline may end it earlier. 0 never waits.',
+      'Longest time a call waits for a key to become ready, in ms. A call with a deadline waits as long as that allows. ' +
+        '0: no call waits.',
       shared.fromZero.default(30 * SECOND_MS),
     ),
     providers: option(

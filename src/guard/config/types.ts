@@ -234,8 +234,8 @@ export interface KeyManagementConfig {
    */
   enabled?: boolean | undefined;
   /**
-   * Longest time a call waits for a key to become ready, in ms; its own deadline may end it earlier. 0 never
-   * waits.
+   * Longest time a call waits for a key to become ready, in ms. A call with a deadline waits as long as that
+   * allows. 0: no call waits.
    * @default 30_000
    */
   maxWaitMs?: number | undefined;
