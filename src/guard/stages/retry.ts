@@ -1,5 +1,6 @@
 import type { Fault } from '../../faults/fault.ts';
 import { isCorrelated, type Accusation } from '../../keys/accusation.ts';
+import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
@@ -8,6 +9,13 @@ import { exhaustedDetails } from '../exhausted.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { counted, waitInLine } from '../waiting.ts';
+
+/** What a call has spent of its retries. */
+interface Budget {
+  spent: number;
+  /** A second try of a key was granted; it counts once it has begun. */
+  isGranted: boolean;
+}
 
 /**
  * The only loop. Two budgets: a key's fault moves on to the next ready key at once and spends nothing; a
@@ -36,16 +44,18 @@ export function retryStage(runtime: Runtime): Stage {
     return call.lease === undefined && status === 429;
   };
 
-  /** Waits until a key may be ready. False where none will be in time. */
+  /** Waits until a key may be ready. False where none will be in time, and the first may not be used all the same. */
   const waitForKey = async (call: Call): Promise<boolean> => {
-    const { pool, blocked } = call;
-    if (!pool || !blocked) return false;
+    if (call.pool && call.blocked && (await waitInTime(call, call.pool, call.blocked))) return true;
+    call.takeFirst = mayTakeFirst(call);
+    return call.takeFirst;
+  };
+
+  const waitInTime = async (call: Call, pool: Pool, blocked: Blocked): Promise<boolean> => {
     const limitAt = waitLimitOf(call, pool);
     if (blocked.at > limitAt && !blocked.pending) return false;
     call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool));
-    const end = await waitInLine(runtime, call, call.place, blocked);
-    call.now = clock.now();
-    return end === 'try';
+    return (await waitInLine(runtime, call, call.place, blocked)) === 'try';
   };
 
   /** A call that says how long it may take waits for as long; a pool that never waits never does. */
@@ -63,19 +73,53 @@ export function retryStage(runtime: Runtime): Stage {
     throw new PoolExhaustedError(exhaustedDetails(call, pool, clock.now()));
   };
 
-  const enter = async (call: Call, next: Handler): Promise<unknown> => {
-    let retries = 0;
-    /** A second try of a key was granted; it counts once it has begun. */
-    let granted = false;
-    const mayRepeatOnce = (): boolean => {
-      const { enabled, retry } = runtime.config;
-      return enabled && retry.enabled && retries < retry.maxRetries;
-    };
-    const count = (): void => {
-      retries++;
-      counters.totalRetries++;
-    };
+  const maySpend = ({ spent }: Budget): boolean => {
+    const { enabled, retry } = runtime.config;
+    return enabled && retry.enabled && spent < retry.maxRetries;
+  };
 
+  const spend = (budget: Budget): void => {
+    budget.spent++;
+    budget.isGranted = false;
+    counters.totalRetries++;
+  };
+
+  /** Gets a key for an attempt that found none. False where there is none to be had. */
+  const findKey = (call: Call, budget: Budget): boolean | Promise<boolean> => {
+    if (call.accusations && call.pool && !hasHope(call.pool, call.model, call.accusations)) return false;
+    if (!call.tried || call.mayRepeat) return waitForKey(call);
+    // All that are ready were tried: a second try of one of them costs a retry.
+    budget.isGranted = call.mayRepeat = maySpend(budget);
+    return budget.isGranted;
+  };
+
+  /** Spends a retry and waits, before the same key or provider is tried again. False where it must not be. */
+  const backOff = async (call: Call, fault: Fault, budget: Budget): Promise<boolean> => {
+    const delayMs = mayRetry(call, fault) ? backoffFor(call, fault, budget.spent) : undefined;
+    if (delayMs === undefined || !maySpend(budget)) return false;
+    spend(budget);
+    await counted(runtime, call, () => runtime.interruptions.sleep(call, delayMs));
+    if (!call.provider.breaker.isClosed) return false;
+    call.mayRepeat = true;
+    if (fault.action === 'retry') call.preferredKeyId = call.lease?.key.id;
+    return true;
+  };
+
+  /** After an attempt that was not answered: whether there is to be another. `true` where it may begin at once. */
+  const goesOn = (call: Call, budget: Budget): boolean | Promise<boolean> => {
+    if (call.end === 'no-key') return findKey(call, budget);
+    const { accusations, failure } = call;
+    if (!failure) return false;
+    if (accusations && isCorrelated(accusations)) {
+      for (const accusation of accusations) call.pool?.settlement.acquit(accusation);
+      return false;
+    }
+    return movesOn(call, failure.fault) || backOff(call, failure.fault, budget);
+  };
+
+  const enter = async (call: Call, next: Handler): Promise<unknown> => {
+    // Most calls need one attempt, and no budget.
+    let budget: Budget | undefined;
     try {
       for (;;) {
         let value: unknown;
@@ -84,43 +128,15 @@ export function retryStage(runtime: Runtime): Stage {
         } finally {
           call.pipeline.attemptEnded(call);
         }
-        if (granted && call.end !== 'no-key') {
-          granted = false;
-          count();
-        }
+        if (budget?.isGranted && call.end !== 'no-key') spend(budget);
         if (call.end === 'answered') {
-          if (retries > 0) counters.successAfterRetry++;
+          if (budget && budget.spent > 0) counters.successAfterRetry++;
           return value;
         }
-        if (call.end === 'no-key') {
-          if (call.accusations && call.pool && !hasHope(call.pool, call.model, call.accusations)) return giveUp(call);
-          // All that are ready were tried: a second try of one of them costs a retry.
-          if (call.tried && !call.mayRepeat) {
-            if (!mayRepeatOnce()) return giveUp(call);
-            call.mayRepeat = true;
-            granted = true;
-          } else if (!(await waitForKey(call))) {
-            if (!mayTakeFirst(call)) return giveUp(call);
-            call.takeFirst = true;
-          }
-          continue;
-        }
-        const { failure } = call;
-        if (!failure) return giveUp(call);
-        const { fault } = failure;
-        if (call.accusations && isCorrelated(call.accusations)) {
-          for (const accusation of call.accusations) call.pool?.settlement.acquit(accusation);
-          return giveUp(call);
-        }
-        if (!movesOn(call, fault)) {
-          const delayMs = mayRetry(call, fault) ? backoffFor(call, fault, retries) : undefined;
-          if (delayMs === undefined || !mayRepeatOnce()) return giveUp(call);
-          count();
-          await counted(runtime, call, () => runtime.interruptions.sleep(call, delayMs));
-          if (!call.provider.breaker.isClosed) return giveUp(call);
-          call.mayRepeat = true;
-          if (fault.action === 'retry') call.preferredKeyId = call.lease?.key.id;
-        }
+        budget ??= { spent: 0, isGranted: false };
+        const another = goesOn(call, budget);
+        // A key that is free is taken at once: a turn later it may be another call's.
+        if (another !== true && !(await another)) return giveUp(call);
         call.now = clock.now();
       }
     } finally {
