@@ -40,10 +40,10 @@ export function holdsSecret(text: string, secret: string): boolean {
 }
 
 /**
- * A stable id for a key that declares none: `key-` and eight hex digits. The domain string keeps the
- * digits from matching a plain SHA-256 of the key kept elsewhere.
+ * A stable id for a key that declares none: `key-` and twelve hex digits, so that no two keys of a large pool share
+ * one. The domain string keeps the digits from matching a plain SHA-256 of the key kept elsewhere.
  */
 export function secretId(secret: string): string {
   const digest = createHash('sha256').update('execution-guard:key-id:v1\0').update(secret).digest('hex');
-  return `key-${digest.slice(0, 8)}`;
+  return `key-${digest.slice(0, 12)}`;
 }

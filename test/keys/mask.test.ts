@@ -34,11 +34,16 @@ describe('maskSecret', () => {
 describe('secretId', () => {
   test('is the same for the same secret, in every process', () => {
     expect(secretId('AIzaSyA-example')).toBe(secretId('AIzaSyA-example'));
-    expect(secretId('AIzaSyA-example')).toMatch(/^key-[0-9a-f]{8}$/);
-    expect(secretId('a')).toBe('key-cca4cefe');
+    expect(secretId('AIzaSyA-example')).toMatch(/^key-[0-9a-f]{12}$/);
+    expect(secretId('a')).toBe('key-cca4cefeb2bc');
   });
 
   test('differs between secrets', () => {
     expect(secretId('a')).not.toBe(secretId('b'));
+  });
+
+  test('differs between all keys of a large pool', () => {
+    const ids = new Set(Array.from({ length: 100_000 }, (_, i) => secretId(`bench-secret-${i}`)));
+    expect(ids.size).toBe(100_000);
   });
 });

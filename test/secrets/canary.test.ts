@@ -21,6 +21,6 @@ describe('the search for planted secrets', () => {
   });
 
   test('finds nothing where there is nothing', () => {
-    expectNoTrace({ mask: 'AIza…', id: 'key-1f2e3d4c' }, [MARKER]);
+    expectNoTrace({ mask: 'AIza…', id: 'key-1f2e3d4c5b6a' }, [MARKER]);
   });
 });
