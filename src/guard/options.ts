@@ -56,7 +56,10 @@ export interface ExecuteOptions {
   readonly userId?: string | undefined;
   /** Passed on in events. */
   readonly tags?: readonly string[] | undefined;
-  /** Joins calls of the same key without looking at `req`. */
+  /**
+   * Joins calls of the same key without looking at `req`. A callback that makes a call of the same key waits for
+   * itself, unless both calls were given the very same `req`.
+   */
   readonly deduplicationKey?: string | undefined;
   /**
    * False for calls that must not run twice, such as an order: a failure after which the provider may have

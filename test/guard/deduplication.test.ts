@@ -216,3 +216,62 @@ test('the time of a follower that makes its own call begins with that call', asy
   await settle();
   expect(guard.keys.get('p', 'a').lastUsed).toBe(clock.now());
 });
+
+describe('a call made for the request whose call it is part of', () => {
+  test.each([
+    ['known by the request', {}],
+    ['known by a key', { deduplicationKey: 'k' }],
+  ])('does not wait for itself: %s', async (_name, options) => {
+    const { guard } = benchOf();
+    const asking = { req: request(), providerName: 'p', ...options };
+    let depth = 0;
+    const fn = (): Promise<string> | string => (++depth < 3 ? guard.execute(fn, asking) : 'inner');
+    expect(await guard.execute(fn, asking)).toBe('inner');
+    expect(depth).toBe(3);
+  });
+
+  test('does not wait for itself where its call has taken over the lead', async () => {
+    const { guard } = benchOf();
+    const controller = new AbortController();
+    const leading = rejectionOf(guard.execute(held().fn, { req: request(), signal: controller.signal }));
+    const req = request();
+    const heir = guard.execute(() => guard.execute(() => 'inner', { req }), { req });
+    controller.abort();
+    expect(await leading).toMatchObject({ code: 'ABORTED' });
+    expect(await heir).toBe('inner');
+  });
+});
+
+describe('what only the leader ran into is not shared', () => {
+  test('the time its attempt may take', async () => {
+    const { guard, clock } = benchOf({ retry: { enabled: false } });
+    const leading = rejectionOf(guard.execute(held().fn, { req: request(), attemptTimeoutMs: 10 }));
+    const patient = guard.execute(() => 'mine', { req: request() });
+    await clock.advance(10);
+    expect(await leading).toMatchObject({ code: 'ATTEMPT_TIMEOUT' });
+    expect(await patient).toBe('mine');
+  });
+
+  test('but who waits no longer than the leader did shares its timeout: an outage is not multiplied', async () => {
+    const { guard, clock } = benchOf({ retry: { enabled: false } });
+    const hanging = held();
+    const calls = [10, 10, 10].map(attemptTimeoutMs =>
+      rejectionOf(guard.execute(hanging.fn, { req: request(), attemptTimeoutMs })),
+    );
+    await clock.advance(10);
+    for (const call of calls) expect(await call).toMatchObject({ code: 'ATTEMPT_TIMEOUT' });
+    expect(hanging.runs()).toBe(1);
+  });
+
+  test('the wait for a key that its deadline does not allow', async () => {
+    const keys = [{ id: 'a', key: 'a-key', limits: { rpm: 1 } }];
+    const { guard, clock } = benchOf({ keyManagement: { maxWaitMs: 120_000, providers: { p: { keys } } } });
+    await guard.execute(() => 1, 'p');
+    const asking = { providerName: 'p', deduplicationKey: 'k' };
+    const leading = rejectionOf(guard.execute(() => 'hasty', { ...asking, deadlineMs: 1000 }));
+    const patient = guard.execute(() => 'mine', asking);
+    expect(await leading).toMatchObject({ code: 'POOL_EXHAUSTED' });
+    await clock.advance(60_000);
+    expect(await patient).toBe('mine');
+  });
+});

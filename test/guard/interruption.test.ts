@@ -278,25 +278,27 @@ describe('deadlineMs', () => {
 
   test('of a follower is his own: the leader goes on', async () => {
     const { guard, clock } = benchOf();
-    const leader = held();
-    const options = { req: { url: '/a' } };
-    const leading = guard.execute(leader.fn, options);
-    const following = rejectionOf(guard.execute(leader.fn, { ...options, deadlineMs: 100 }));
+    const leader = held<undefined>();
+    const leading = guard.execute(leader.fn, { req: { url: '/a' } });
+    const following = rejectionOf(guard.execute(leader.fn, { req: { url: '/a' }, deadlineMs: 100 }));
     await clock.advance(100);
     expect(await following).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
-    leader.finish('fine');
-    expect(await leading).toBe('fine');
+    // An answer that every follower would have to ask for himself.
+    leader.finish(undefined);
+    await leading;
+    await settle();
     expect(leader.runs()).toBe(1);
     expect(clock.pending.foreground).toBe(0);
   });
 
   test('of a leader is not his followers\': one of them takes the lead', async () => {
     const { guard, clock } = benchOf();
-    const options = { req: { url: '/a' } };
-    const leading = rejectionOf(guard.execute(held().fn, { ...options, deadlineMs: 100 }));
-    const following = [guard.execute(() => 'mine', options), guard.execute(() => 'his', options)];
+    const leading = rejectionOf(guard.execute(held().fn, { req: { url: '/a' }, deadlineMs: 100 }));
+    const gone = rejectionOf(guard.execute(() => 'gone', { req: { url: '/a' }, deadlineMs: 50 }));
+    const following = ['mine', 'his'].map(name => guard.execute(() => name, { req: { url: '/a' } }));
     await clock.advance(100);
     expect(await leading).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
+    expect(await gone).toMatchObject({ code: 'DEADLINE_EXCEEDED' });
     expect(await Promise.all(following)).toEqual(['mine', 'mine']);
   });
 });
@@ -321,10 +323,9 @@ test('a callback may abort its own caller\'s signal', async () => {
 test('an aborted follower leaves the leader and the other followers alone', async () => {
   const { guard } = benchOf();
   const leader = held();
-  const options = { req: { url: '/a' } };
   const controller = new AbortController();
-  const calls = [guard.execute(leader.fn, options), guard.execute(leader.fn, options)];
-  const aborted = rejectionOf(guard.execute(leader.fn, { ...options, signal: controller.signal }));
+  const calls = [1, 2].map(() => guard.execute(leader.fn, { req: { url: '/a' } }));
+  const aborted = rejectionOf(guard.execute(leader.fn, { req: { url: '/a' }, signal: controller.signal }));
   controller.abort();
   expect(await aborted).toMatchObject({ code: 'ABORTED' });
   leader.finish('fine');
@@ -333,10 +334,9 @@ test('an aborted follower leaves the leader and the other followers alone', asyn
 
 test('a leader whose caller aborts hands the lead to a follower', async () => {
   const { guard } = benchOf();
-  const options = { req: { url: '/a' } };
   const controller = new AbortController();
-  const leading = rejectionOf(guard.execute(held().fn, { ...options, signal: controller.signal }));
-  const following = guard.execute(() => 'mine', options);
+  const leading = rejectionOf(guard.execute(held().fn, { req: { url: '/a' }, signal: controller.signal }));
+  const following = guard.execute(() => 'mine', { req: { url: '/a' } });
   controller.abort();
   expect(await leading).toMatchObject({ code: 'ABORTED' });
   expect(await following).toBe('mine');

@@ -126,6 +126,25 @@ describe('close()', () => {
     expect(runs()).toBe(0);
   });
 
+  test('rejects the calls that follow another one, which then run nothing', async () => {
+    const { guard, clock } = benchOf();
+    const { signal } = new AbortController();
+    const leader = held<undefined>();
+    const asking = { providerName: 'p', deduplicationKey: 'k' };
+    const leading = fateOf(guard.execute(leader.fn, asking));
+    const followers = [asking, { ...asking, signal }, { ...asking, deadlineMs: 60_000 }].map(options =>
+      fateOf(guard.execute(leader.fn, options)),
+    );
+    guard.close();
+    await settle();
+    for (const follower of followers) expect(follower).toMatchObject({ state: 'rejected', value: { code: 'CLOSED' } });
+    leader.finish(undefined);
+    await settle();
+    expect(leading.state).toBe('resolved');
+    expect(leader.runs()).toBe(1);
+    expect(clock.pending).toEqual(IDLE);
+  });
+
   test('ends the checks of keys', async () => {
     let checks = 0;
     const validate = (): boolean => ++checks > 0;

@@ -1,6 +1,14 @@
 import type { Clock } from '../../clock.ts';
 import { onAbort } from '../abort.ts';
-import { AbortedError, DeadlineError } from '../errors.ts';
+import {
+  AbortedError,
+  AttemptTimeoutError,
+  DeadlineError,
+  PoolExhaustedError,
+  QueueFullError,
+  RateLimitError,
+} from '../errors.ts';
+import type { ExecuteOptions } from '../options.ts';
 import { footprint } from './footprint.ts';
 import { Generations, type Member } from './generations.ts';
 import { NOT_SHAREABLE, shareable } from './shareable.ts';
@@ -23,8 +31,14 @@ export interface DeduplicationStats {
   readonly memoryUsage: number;
 }
 
+/** What is asked of a call that leads or follows. */
+export type Caller = Pick<ExecuteOptions, 'signal' | 'req' | 'attemptTimeoutMs'>;
+
+/** Waits until `follow` is told a verdict; what `follow` returns is called where something else ends the wait. */
+export type Wait = (follow: (tell: (verdict: Verdict) => void) => () => void) => Promise<Verdict>;
+
 /** How a wait for another call ends. */
-type Verdict =
+export type Verdict =
   | { readonly kind: 'answer'; readonly value: unknown }
   | { readonly kind: 'failure'; readonly error: unknown }
   | { readonly kind: 'run' }
@@ -40,6 +54,8 @@ export class Flight implements Member {
   landedAt: number | undefined = undefined;
   /** Nobody's but the table's: whoever is served gets a copy of his own. */
   answer: unknown = undefined;
+  /** What the leader was asked with; a call its callback makes for the same request must not wait for it. */
+  req: unknown = undefined;
   /** Made for the first follower: most calls have none. */
   followers: Set<Follower> | undefined = undefined;
   /** Cleared away while it was under way: its outcome is not kept. */
@@ -52,28 +68,9 @@ export class Flight implements Member {
 }
 
 /** A call that waits for an equal one. */
-class Follower {
-  readonly verdict: Promise<Verdict>;
-  private end!: (verdict: Verdict) => void;
-  private unsubscribe: (() => void) | undefined;
-
-  constructor(flight: Flight, signal: AbortSignal | undefined) {
-    const followers = (flight.followers ??= new Set());
-    this.verdict = new Promise((resolve, reject) => {
-      this.end = resolve;
-      if (signal === undefined) return;
-      this.unsubscribe = onAbort(signal, () => {
-        followers.delete(this);
-        reject(new AbortedError({ cause: signal.reason }));
-      });
-    });
-    followers.add(this);
-  }
-
-  dismiss(verdict: Verdict): void {
-    this.unsubscribe?.();
-    this.end(verdict);
-  }
+interface Follower {
+  readonly caller: Caller;
+  readonly tell: (verdict: Verdict) => void;
 }
 
 const SAMPLED_ANSWERS = 64;
@@ -88,9 +85,11 @@ const ENTRY_BYTES = 200;
  * - An answer that cannot be shared (a stream, a Response, undefined) is the leader's; all followers
  *   then make their own calls, at once and side by side.
  * - A failure is shared by the followers, so that an outage is not multiplied, and never kept.
- * - A failure that is the leader's own affair, its caller's abort or its deadline, is nobody else's: one
+ * - A failure that is the leader's own affair, its caller's abort or one of its limits, is nobody else's: one
  *   follower takes the lead, the others follow it.
- * - A follower whose caller aborts is rejected at once with AbortedError; nobody else notices.
+ * - A follower that is interrupted leaves at once, and runs nothing; nobody else notices.
+ * - A call for the very request object the leader is under way with comes from within the leader's callback, as far
+ *   as anybody can tell: the leader waits for it, so it is made by itself.
  */
 export class Deduplicator {
   readonly #clock: Clock;
@@ -122,32 +121,38 @@ export class Deduplicator {
 
   /** The outcome of `execute`, or of an equal call: `key` stands for one request, and so for one type of answer. */
   run<T>(key: string, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
-    return this.join(key, signal, this.#clock.now(), execute) ?? this.#lead(key, this.takeOff(key), signal, execute);
+    const flight = this.find(key, this.#clock.now());
+    if (signal?.aborted) return Promise.reject(new AbortedError({ cause: signal.reason }));
+    const caller = { signal };
+    if (flight === undefined) return this.#lead(key, this.takeOff(key, undefined), caller, execute);
+    return this.share(key, flight, caller, execute, follow => waitFor(signal, follow));
   }
 
-  /** The outcome of an equal call, where there is one to follow; `execute` serves if it cannot be shared. */
-  join<T>(
-    key: string,
-    signal: AbortSignal | undefined,
-    now: number,
-    execute: () => Promise<T>,
-  ): Promise<T> | undefined {
+  /** Counts a call, and finds the equal one that is under way or has been answered. */
+  find(key: string, now: number): Flight | undefined {
     this.#calls += 1;
-    if (signal?.aborted) return Promise.reject(new AbortedError({ cause: signal.reason }));
     const flight = this.#flights.get(key);
-    if (flight === undefined) return undefined;
-    if (flight.landedAt === undefined) return this.#follow(key, flight, signal, execute);
+    if (flight?.landedAt === undefined) return flight;
     if (this.#isStale(flight.landedAt, now)) {
       this.#flights.delete(key);
       return undefined;
     }
     this.#flights.put(key, flight);
-    return this.#serve(flight.answer, signal, execute);
+    return flight;
+  }
+
+  /** The outcome of the call that was found; `execute` serves if it cannot be shared. */
+  share<T>(key: string, flight: Flight, caller: Caller, execute: () => Promise<T>, wait: Wait): Promise<T> {
+    if (flight.landedAt !== undefined) return this.#serve(flight.answer, caller.signal, execute);
+    const { req } = caller;
+    if (typeof req === 'object' && req !== null && req === flight.req) return start(caller.signal, execute);
+    return this.#follow(key, flight, caller, execute, wait);
   }
 
   /** Makes the call the one that others follow, until it has {@link land}ed. */
-  takeOff(key: string): Flight {
+  takeOff(key: string, req: unknown): Flight {
     const flight = new Flight();
+    flight.req = req;
     this.#flights.put(key, flight);
     return flight;
   }
@@ -156,12 +161,12 @@ export class Deduplicator {
   land(
     key: string,
     flight: Flight,
-    signal: AbortSignal | undefined,
+    leader: Caller,
     now: number,
     rejected: boolean,
     outcome: unknown,
   ): void {
-    if (rejected) this.#fail(key, flight, signal, outcome);
+    if (rejected) this.#fail(key, flight, leader, outcome);
     else this.#succeed(key, flight, now, outcome);
   }
 
@@ -199,42 +204,45 @@ export class Deduplicator {
     return answers;
   }
 
-  #lead<T>(key: string, flight: Flight, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
-    return start(signal, execute).then(
+  #lead<T>(key: string, flight: Flight, caller: Caller, execute: () => Promise<T>): Promise<T> {
+    return start(caller.signal, execute).then(
       (value) => {
         this.#succeed(key, flight, this.#clock.now(), value);
         return value;
       },
       (error: unknown) => {
-        this.#fail(key, flight, signal, error);
+        this.#fail(key, flight, caller, error);
         throw error;
       },
     );
   }
 
-  #follow<T>(
-    key: string,
-    flight: Flight,
-    signal: AbortSignal | undefined,
-    execute: () => Promise<T>,
-  ): Promise<T> {
+  #follow<T>(key: string, flight: Flight, caller: Caller, execute: () => Promise<T>, wait: Wait): Promise<T> {
+    const verdict = wait((tell) => {
+      const follower: Follower = { caller, tell };
+      const followers = (flight.followers ??= new Set());
+      followers.add(follower);
+      return () => followers.delete(follower);
+    });
     // In a continuation, so that what runs here runs in the follower's async context, not the leader's.
-    return new Follower(flight, signal).verdict.then((verdict) => {
+    return verdict.then((verdict) => {
       switch (verdict.kind) {
         case 'answer':
-          return this.#serve(verdict.value, signal, execute);
+          return this.#serve(verdict.value, caller.signal, execute);
         case 'failure':
           this.#served += 1;
           throw verdict.error;
         case 'run':
-          return start(signal, execute);
+          return start(caller.signal, execute);
         case 'lead':
-          return this.#lead(key, flight, signal, execute);
+          return this.#lead(key, flight, caller, execute);
       }
     });
   }
 
   #succeed(key: string, flight: Flight, now: number, value: unknown): void {
+    // An answer is kept for longer than a request should be.
+    flight.req = undefined;
     const isKept = this.#keepsAnswers && !flight.isForgotten;
     // Before the leader's caller can touch it.
     const pristine = isKept || flight.followers ? shareable(value) : NOT_SHAREABLE;
@@ -248,17 +256,17 @@ export class Deduplicator {
     if (flight.followers) dismissAll(flight, pristine === NOT_SHAREABLE ? RUN : { kind: 'answer', value: pristine });
   }
 
-  #fail(key: string, flight: Flight, signal: AbortSignal | undefined, error: unknown): void {
-    if (signal?.aborted || error instanceof DeadlineError) {
-      const [heir] = flight.followers ?? [];
-      if (heir !== undefined) {
-        flight.followers?.delete(heir);
-        heir.dismiss(LEAD);
-        return;
-      }
+  #fail(key: string, flight: Flight, leader: Caller, error: unknown): void {
+    const heir = heirOf(flight, leader, error);
+    if (heir === undefined) {
+      this.#remove(key, flight);
+      if (flight.followers) dismissAll(flight, { kind: 'failure', error });
+      return;
     }
-    this.#remove(key, flight);
-    if (flight.followers) dismissAll(flight, { kind: 'failure', error });
+    flight.followers?.delete(heir);
+    // From now on, and not from its turn: it may be called for by whoever waits for it.
+    flight.req = heir.caller.req;
+    heir.tell(LEAD);
   }
 
   #serve<T>(pristine: unknown, signal: AbortSignal | undefined, execute: () => Promise<T>): Promise<T> {
@@ -298,9 +306,38 @@ function start<T>(signal: AbortSignal | undefined, execute: () => Promise<T>): P
   }
 }
 
+/** Who takes the lead, where the failure says something of the leader alone. */
+function heirOf({ followers }: Flight, leader: Caller, error: unknown): Follower | undefined {
+  if (followers === undefined) return undefined;
+  const isOwn = leader.signal?.aborted === true || OWN_FAILURES.some(type => error instanceof type);
+  // Who would have given up no later gains nothing by a try of his own, and the others would wait for it.
+  const patience = error instanceof AttemptTimeoutError ? (leader.attemptTimeoutMs ?? Infinity) : Infinity;
+  for (const follower of followers) {
+    if (isOwn || (follower.caller.attemptTimeoutMs ?? Infinity) > patience) return follower;
+  }
+  return undefined;
+}
+
+/** Limits of the leader: others have their own. */
+const OWN_FAILURES = [AbortedError, DeadlineError, PoolExhaustedError, QueueFullError, RateLimitError] as const;
+
+/** Waits for a verdict, or the caller's abort. */
+function waitFor(signal: AbortSignal | undefined, follow: Parameters<Wait>[0]): Promise<Verdict> {
+  return new Promise((resolve, reject) => {
+    const leave = follow((verdict) => {
+      unsubscribe?.();
+      resolve(verdict);
+    });
+    const unsubscribe = signal && onAbort(signal, () => {
+      leave();
+      reject(new AbortedError({ cause: signal.reason }));
+    });
+  });
+}
+
 function dismissAll(flight: Flight, verdict: Verdict): void {
   const { followers } = flight;
   // An answer is kept for long.
   flight.followers = undefined;
-  for (const follower of followers ?? []) follower.dismiss(verdict);
+  for (const follower of followers ?? []) follower.tell(verdict);
 }

@@ -1,3 +1,4 @@
+import type { Verdict } from '../deduplication/deduplicator.ts';
 import { fingerprint } from '../deduplication/fingerprint.ts';
 import type { Call } from '../call.ts';
 import type { Ending, Handler, Stage } from '../pipeline.ts';
@@ -12,27 +13,26 @@ export function deduplicationStage(runtime: Runtime): Stage {
     enter(call: Call, next: Handler): Promise<unknown> {
       const key = keyOf(call, runtime);
       if (key === undefined) return next(call);
-      // A call that has followed another one in vain begins later than it came.
-      const joined = deduplicator.join(key, call.options.signal, call.now, () => {
-        call.now = clock.now();
-        return next(call);
-      });
-      if (joined === undefined) {
+      const { options } = call;
+      const flight = deduplicator.find(key, call.now);
+      if (flight === undefined) {
         call.deduplicationKey = key;
-        call.flight = deduplicator.takeOff(key);
+        call.flight = deduplicator.takeOff(key, options.req);
         return next(call);
       }
-      if (call.deadlineAt === Infinity) return joined;
-      // A call that follows another one has a deadline of its own.
-      return interruptions.wait(call, ({ resolve, reject }) => {
-        joined.then(resolve, reject);
-        return undefined;
-      });
+      // A call that has followed another one in vain begins later than it came.
+      const execute = (): Promise<unknown> => {
+        call.now = clock.now();
+        return next(call);
+      };
+      return deduplicator.share(key, flight, options, execute, follow =>
+        interruptions.wait<Verdict>(call, ({ resolve }) => follow(resolve)),
+      );
     },
 
     callEnded({ deduplicationKey, endedAt, flight, options }: Call, { rejected, outcome }: Ending): void {
       if (!flight || deduplicationKey === undefined) return;
-      deduplicator.land(deduplicationKey, flight, options.signal, endedAt, rejected, outcome);
+      deduplicator.land(deduplicationKey, flight, options, endedAt, rejected, outcome);
     },
   };
 }
