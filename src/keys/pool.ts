@@ -19,6 +19,9 @@ const MAX_LINEUPS = 64;
 /** Of more models than this, the further ones share a lineup: slower where keys are away, but as right. */
 const MAX_DISTINGUISHED = 256;
 
+/** Ready keys a newcomer leaves to those who wait, before it waits with them. */
+const MOST_PASSED_OVER = 8;
+
 /** What a pool is made of: its configuration, resolved. */
 export interface PoolSettings {
   readonly pattern: string;
@@ -140,6 +143,22 @@ export class Pool implements LeaseHolder, SettlementPool {
       }
       return this.take(lineup, key, demand);
     }
+  }
+
+  /**
+   * As {@link lease}, for who comes to a pool that others wait for: only a key that none of them could have, as
+   * it does not serve their models.
+   */
+  leaseUnclaimed(demand: Demand, preferredId?: string): Lease | undefined {
+    const lineup = this.lineupFor(demand.model);
+    const claimed = new Set<PoolKey>();
+    while (claimed.size < MOST_PASSED_OVER) {
+      const key = this.preferred(lineup, demand, claimed, preferredId) ?? lineup.find(demand, claimed);
+      if (!key) return undefined;
+      if (!this.validatesFirst(key) && !this.isClaimed(key, demand.now)) return this.take(lineup, key, demand);
+      claimed.add(key);
+    }
+    return undefined;
   }
 
   get whyBlocked(): Blocked {
@@ -308,6 +327,17 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.validation.close();
   }
 
+  /** True where a call that waits may have the key: its model is neither excluded nor refused there. */
+  private isClaimed(key: PoolKey, now: number): boolean {
+    for (const model of this.line.wanted) {
+      if (!key.servesModel(model)) continue;
+      if (model === undefined || (isOpen(key.models.get(model), now) && isOpen(key.quotaGroup.models.get(model), now))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
   private take(lineup: Lineup, key: PoolKey, demand: Demand): Lease {
     const { now, model } = demand;
     const expiresAt = now + this.settings.leaseMs;
@@ -445,6 +475,10 @@ function limitsTokens(limits: QuotaLimits | undefined): boolean {
 /** A key without a declared group has a quota of its own. */
 function groupIdOf(settings: NormalizedKey): string {
   return settings.group ?? `key:${settings.id}`;
+}
+
+function isOpen(gate: Gate | undefined, now: number): boolean {
+  return gate === undefined || gate.availableAt(now) <= now;
 }
 
 /** A probe that neither opened nor closed its gate leaves it half-open for the next one. */

@@ -15,6 +15,11 @@ export interface Obstruction {
 export interface Place {
   /** Resolves when it is this waiter's turn to try, or when its limit has come. */
   wait(obstruction: Obstruction): Promise<WaitEnd>;
+  /**
+   * The waiter must wait for something else before it can try. Those behind it come first meanwhile, but for those
+   * that would have to wait for the same.
+   */
+  stepAside(): void;
   /** The waiter is through, or has given up: the next one may try. */
   leave(): void;
 }
@@ -26,13 +31,24 @@ interface Kind {
   seen: number;
 }
 
+/** What a waiter is after. */
+export interface Aim {
+  /** What it may have to wait at on its way to try. */
+  readonly gateway?: object | undefined;
+  readonly model?: string | undefined;
+}
+
 interface Waiter {
   readonly kindName: unknown;
   readonly kind: Kind;
+  readonly gateway: object | undefined;
+  readonly model: string | undefined;
   readonly priority: number;
   readonly limitAt: number;
   /** Set while it waits; not while it tries. */
   resolve: ((end: WaitEnd) => void) | undefined;
+  /** It has been woken, and waits at its gateway. */
+  isAside: boolean;
 }
 
 /**
@@ -45,10 +61,14 @@ export class WaitLine {
   /** In order of priority, then of arrival. */
   private readonly waiters: Waiter[] = [];
   private readonly kinds = new Map<unknown, Kind>();
+  /** How many ask for each. */
+  private readonly models = new Map<string | undefined, number>();
   private announcements = 0;
   /** No waiter before it has a reason to try. */
   private cursor = 0;
   private trying: Waiter | undefined;
+  /** Where somebody stands aside. */
+  private readonly occupied = new Set<object>();
   private tryingSince = 0;
   /** No waiter's limit comes before. */
   private nextLimitAt = Infinity;
@@ -68,18 +88,25 @@ export class WaitLine {
     return this.announcements;
   }
 
+  /** The models that those in the line ask for. */
+  get wanted(): Iterable<string | undefined> {
+    return this.models.keys();
+  }
+
   /** @param kindName the same for all who want the same, of whatever type */
-  join(priority: number, limitAt: number, kindName?: unknown): Place {
+  join(priority: number, limitAt: number, kindName?: unknown, { gateway, model }: Aim = {}): Place {
+    this.models.set(model, (this.models.get(model) ?? 0) + 1);
     let kind = this.kinds.get(kindName);
     if (!kind) this.kinds.set(kindName, (kind = { waiters: 0, blockedUntil: -Infinity, seen: 0 }));
     kind.waiters++;
-    const waiter: Waiter = { kindName, kind, priority, limitAt, resolve: undefined };
+    const waiter: Waiter = { kindName, kind, gateway, model, priority, limitAt, resolve: undefined, isAside: false };
     let index = this.waiters.length;
     while (index > 0 && this.waiters[index - 1]!.priority < priority) index--;
     this.waiters.splice(index, 0, waiter);
     this.cursor = Math.min(this.cursor, index);
     return {
       wait: obstruction => new Promise(resolve => this.wait(waiter, obstruction, resolve)),
+      stepAside: () => this.stepAside(waiter),
       leave: () => this.leave(waiter),
     };
   }
@@ -101,11 +128,11 @@ export class WaitLine {
     waiter.resolve = resolve;
     this.nextLimitAt = Math.min(this.nextLimitAt, waiter.limitAt);
     // Who has not just tried knows no more than those of its kind who wait already.
-    if (waiter === this.trying || kind.waiters === 1) {
+    if (waiter === this.trying || waiter.isAside || kind.waiters === 1) {
       kind.blockedUntil = at;
       kind.seen = seen;
     }
-    if (waiter === this.trying) this.trying = undefined;
+    this.endTurn(waiter);
     this.advance();
   }
 
@@ -115,10 +142,30 @@ export class WaitLine {
     this.waiters.splice(index, 1);
     if (index < this.cursor) this.cursor--;
     if (--waiter.kind.waiters === 0) this.kinds.delete(waiter.kindName);
+    const others = (this.models.get(waiter.model) ?? 1) - 1;
+    if (others > 0) this.models.set(waiter.model, others);
+    else this.models.delete(waiter.model);
     waiter.resolve = undefined;
-    if (waiter === this.trying) this.trying = undefined;
+    this.endTurn(waiter);
     if (this.waiters.length === 0) this.stopTimer();
     else this.advance();
+  }
+
+  private stepAside(waiter: Waiter): void {
+    if (waiter !== this.trying) return;
+    this.trying = undefined;
+    waiter.isAside = true;
+    if (waiter.gateway) this.occupied.add(waiter.gateway);
+    this.advance();
+  }
+
+  private endTurn(waiter: Waiter): void {
+    if (waiter === this.trying) this.trying = undefined;
+    if (!waiter.isAside) return;
+    waiter.isAside = false;
+    if (waiter.gateway) this.occupied.delete(waiter.gateway);
+    // Those it held up may stand anywhere.
+    this.cursor = 0;
   }
 
   private advance(): void {
@@ -137,7 +184,8 @@ export class WaitLine {
     this.arm(now);
   }
 
-  private mayTry({ kind }: Waiter, now: number): boolean {
+  private mayTry({ kind, gateway }: Waiter, now: number): boolean {
+    if (gateway && this.occupied.has(gateway)) return false;
     return kind.blockedUntil <= now || kind.seen < this.announcements;
   }
 

@@ -360,3 +360,48 @@ test('whoever waits is served or expires, never late, and nobody is served out o
     { numRuns: 150 },
   );
 });
+
+describe('a waiter that has to wait for something else', () => {
+  test('lets those behind it try, but for those that would wait for the same, and keeps its place', async () => {
+    const clock = clockAt();
+    const line = new WaitLine(clock);
+    const gate = {};
+    const turns: string[] = [];
+    const join = (name: string, gateway?: object): Place => {
+      const place = line.join(0, Infinity, name, { gateway });
+      void place.wait({ at: Infinity }).then(end => turns.push(`${name}: ${end}`));
+      return place;
+    };
+    const first = join('first', gate);
+    join('second', gate);
+    const third = join('third');
+    line.announce();
+    await settle();
+    expect(turns).toEqual(['first: try']);
+    first.stepAside();
+    await settle();
+    expect(turns).toEqual(['first: try', 'third: try']);
+    third.leave();
+    void first.wait({ at: clock.now() }).then(end => turns.push(`again: ${end}`));
+    await settle();
+    expect(turns).toEqual(['first: try', 'third: try', 'again: try']);
+    first.leave();
+    await settle();
+    expect(turns.at(-1)).toBe('second: try');
+  });
+
+  test('holds nobody up once it has left, and cannot step aside out of turn', async () => {
+    const line = new WaitLine(clockAt());
+    const gate = {};
+    const first = line.join(0, Infinity, 1, { gateway: gate });
+    const second = line.join(0, Infinity, 2, { gateway: gate });
+    const woken = first.wait({ at: Infinity });
+    const next = second.wait({ at: Infinity });
+    second.stepAside();
+    line.announce();
+    await expect(woken).resolves.toBe('try');
+    first.stepAside();
+    first.leave();
+    await expect(next).resolves.toBe('try');
+  });
+});

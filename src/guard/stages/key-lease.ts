@@ -30,6 +30,10 @@ export function keyLeaseStage(runtime: Runtime): Stage {
         fault: call.failure.fault.kind,
       });
     }
+    return begin(call, next);
+  };
+
+  const begin = (call: Call, next: Handler): Promise<unknown> => {
     if (call.place) {
       call.place.leave();
       call.place = undefined;
@@ -49,10 +53,8 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       const { pool } = call;
       if (!pool) return next(call);
       // Who waits already comes first, unless the call is half way through its keys.
-      if (pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0) {
-        return blocked(call, { at: call.now, pending: true }, pool.line.announced);
-      }
-      const lease = leaseFor(call, pool);
+      const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
+      const lease = isBehind ? pool.leaseUnclaimed(call, call.preferredKeyId) : leaseFor(call, pool);
       if (lease) return proceed(call, next, lease);
       // A key outside the pool is better than waiting for one inside.
       if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0) {
@@ -60,9 +62,10 @@ export function keyLeaseStage(runtime: Runtime): Stage {
         // A key of the pool is away for a reason, wherever else it stands.
         if (secret !== undefined && !pool.hasSecret(secret)) {
           call.environmentKey = secret;
-          return next(call);
+          return begin(call, next);
         }
       }
+      if (isBehind) return blocked(call, { at: call.now, pending: true }, pool.line.announced);
       if (pool.size === 0 && call.attempts === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
       return blocked(call, pool.whyBlocked, pool.line.announced);
     },

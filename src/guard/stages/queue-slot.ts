@@ -7,6 +7,8 @@ import { counted } from '../waiting.ts';
 export function queueSlotStage(runtime: Runtime): Stage {
   const waitForSlot = async (call: Call, next: Handler): Promise<unknown> => {
     const { lane } = call.provider;
+    // Others may come by this provider's queue to the key it was woken for.
+    call.place?.stepAside();
     await counted(runtime, call, () =>
       runtime.interruptions.wait<undefined>(call, settle => lane.wait(call, call.priority, settle)),
     );

@@ -2,6 +2,7 @@ import type { Fault } from '../../faults/fault.ts';
 import { isCorrelated, type Accusation } from '../../keys/accusation.ts';
 import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
+import type { Aim } from '../../keys/wait-line.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
 import { PoolExhaustedError } from '../errors.ts';
@@ -54,7 +55,7 @@ export function retryStage(runtime: Runtime): Stage {
   const waitInTime = async (call: Call, pool: Pool, blocked: Blocked): Promise<boolean> => {
     const limitAt = waitLimitOf(call, pool);
     if (blocked.at > limitAt && !blocked.pending) return false;
-    call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool));
+    call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool), aimOf(call));
     return (await waitInLine(runtime, call, call.place, blocked)) === 'try';
   };
 
@@ -167,6 +168,10 @@ function kindOf(call: Call, { limitsTokens }: Pool): unknown {
   // Keys that refused this call are closed to it alone.
   if (call.accusations) return call;
   return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
+}
+
+function aimOf({ model, options, provider }: Call): Aim {
+  return { model, gateway: options.skipQueue ? undefined : provider.lane };
 }
 
 function mayTakeFirst({ pool, attempts, takeFirst }: Call): boolean {
