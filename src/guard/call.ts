@@ -22,9 +22,9 @@ export interface Failure {
 
 /**
  * How the last attempt ended; `interrupted` until it has ended by itself, and where something else ended it.
- * `no-key`: it never began.
+ * `no-key`: it never began. `cut-off`: nor did it, the breaker has opened.
  */
-export type AttemptEnd = 'answered' | 'failed' | 'no-key' | 'interrupted';
+export type AttemptEnd = 'answered' | 'failed' | 'no-key' | 'cut-off' | 'interrupted';
 
 /** One call on its way through the pipeline, with what its attempts have found out. */
 export class Call implements SlotHolder {
@@ -56,6 +56,8 @@ export class Call implements SlotHolder {
   session: string | undefined = undefined;
   /** The breaker's epoch the call votes in; undefined where it has no vote. */
   breakerEpoch: number | undefined = undefined;
+  /** The one call a half-open breaker has let through. */
+  isProbe = false;
   holdsSlot = false;
   slotTakenAt = 0;
   olderHolder: SlotHolder | undefined = undefined;
@@ -71,6 +73,8 @@ export class Call implements SlotHolder {
   tried: Set<PoolKey> | undefined = undefined;
   /** A retry was spent: keys to avoid may serve again where no other is ready. */
   mayRepeat = false;
+  /** The present attempt's key was tried before. */
+  isRepeat = false;
   /** No key will be ready in time and the pool says to use the first one all the same. */
   takeFirst = false;
   preferredKeyId: string | undefined;

@@ -193,6 +193,20 @@ export class Pool implements LeaseHolder, SettlementPool {
     return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
   }
 
+  /** When a key may be had that is none of these, and that nobody has refused. */
+  outlookOf(demand: Demand, except: ReadonlySet<PoolKey>): Blocked {
+    let at = Infinity;
+    let pending = false;
+    for (const key of this.byId.values()) {
+      if (except.has(key) || doubtOf(key, demand.model) !== undefined) continue;
+      const obstacle = this.obstacleOf(key, demand);
+      at = Math.min(at, obstacle ? obstacle.at : demand.now);
+      pending ||= obstacle?.pending === true;
+      if (at <= demand.now) break;
+    }
+    return { at, pending };
+  }
+
   /** True where some key other than these might answer: one that nobody has refused. */
   hasUndoubted(model: string | undefined, except: ReadonlySet<PoolKey>): boolean {
     for (const key of this.byId.values()) {

@@ -67,3 +67,34 @@ test('a call served from the environment after it has waited holds nobody up', a
   await bench.clock.advance(25_000);
   expect([first.state, second.state, third.state].filter(state => state === 'pending')).toHaveLength(0);
 });
+
+describe('a call that has no retry left', () => {
+  const bounded = (id: string) => ({ id, limits: { concurrency: 1 } });
+
+  test.each([{ maxRetries: 0 }, { enabled: false }])('waits for a good key that is merely busy: %o', async retry => {
+    const bench = poolBench([bounded('a'), bounded('b')], { guard: { retry } });
+    const busy = held();
+    bench.replies.a = 401;
+    bench.replies.b = [busy.fn, 'ok'];
+    bench.call({ keyId: 'b' });
+    await settle();
+    const call = bench.call({ keyId: 'a' });
+    await settle();
+    expect(call.state).toBe('pending');
+    busy.finish('done');
+    await settle();
+    expect(call).toEqual(OK('b'));
+    expect(bench.guard.getStats().retry.totalRetries).toBe(0);
+  });
+
+  test.each([
+    { restS: 5, end: OK('b') },
+    { restS: 60, end: { state: 'rejected', value: { status: 401 } } },
+  ])('waits for one that is back in time: $restS s', async ({ restS, end }) => {
+    const bench = poolBench(['a', 'b'], { guard: { retry: { enabled: false } }, maxWaitMs: 10_000 });
+    bench.replies.b = [limited(restS), 'ok'];
+    bench.replies.a = ['ok', 401];
+    expect(await bench.ask({ keyId: 'b' })).toEqual(OK('a'));
+    expect(await bench.ask({ keyId: 'a' }, 6000)).toMatchObject(end);
+  });
+});

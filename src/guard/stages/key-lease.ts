@@ -21,6 +21,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   const proceed = (call: Call, next: Handler, lease: Lease): Promise<unknown> => {
     const before = call.lease;
     call.lease = lease;
+    call.isRepeat = call.tried?.has(lease.key) === true;
     if (before && before.key !== lease.key && call.failure && events.heard('failover')) {
       events.emit('failover', {
         provider: call.provider.name,

@@ -90,8 +90,16 @@ export function retryStage(runtime: Runtime): Stage {
     if (call.accusations && call.pool && !hasHope(call.pool, call.model, call.accusations)) return false;
     if (!call.tried || call.mayRepeat) return waitForKey(call);
     // All that are ready were tried: a second try of one of them costs a retry.
-    budget.isGranted = call.mayRepeat = maySpend(budget);
-    return budget.isGranted;
+    if (maySpend(budget)) return (budget.isGranted = call.mayRepeat = true);
+    return waitForOther(call);
+  };
+
+  /** Without a retry left, a call waits for a key it has not asked yet, and that nobody has refused. */
+  const waitForOther = (call: Call): boolean | Promise<boolean> => {
+    const { pool, blocked, tried } = call;
+    if (!pool || !blocked || !tried) return false;
+    const other = pool.outlookOf(call, tried);
+    return waitInTime(call, pool, { ...other, seen: blocked.seen });
   };
 
   /** Spends a retry and waits, before the same key or provider is tried again. False where it must not be. */
@@ -129,7 +137,10 @@ export function retryStage(runtime: Runtime): Stage {
         } finally {
           call.pipeline.attemptEnded(call);
         }
-        if (budget?.isGranted && call.end !== 'no-key') spend(budget);
+        if (budget?.isGranted && call.end !== 'no-key') {
+          if (call.isRepeat) spend(budget);
+          budget.isGranted = false;
+        }
         if (call.end === 'answered') {
           if (budget && budget.spent > 0) counters.successAfterRetry++;
           return value;
@@ -165,8 +176,8 @@ function hasHope(pool: Pool, model: string | undefined, accusations: readonly Ac
 
 /** Calls of one kind wait for the same keys: where one cannot have any, none of the others can. */
 function kindOf(call: Call, { limitsTokens }: Pool): unknown {
-  // Keys that refused this call are closed to it alone.
-  if (call.accusations) return call;
+  // Keys that refused this call, or may not be asked twice, are closed to it alone.
+  if (call.accusations || (call.tried && !call.mayRepeat)) return call;
   return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
 }
 
