@@ -1,4 +1,4 @@
-import type { GateState } from '../keys/gate.ts';
+import type { KeyChange } from '../keys/settlement.ts';
 import { ConfigError, type AttemptRecord } from './errors.ts';
 
 /** A call has ended. */
@@ -25,16 +25,8 @@ export interface AttemptEvent extends AttemptRecord {
 }
 
 /** A key, one model of a key, or a group has changed its state. */
-export interface KeyEvent {
+export interface KeyEvent extends KeyChange {
   readonly pool: string;
-  readonly keyId: string;
-  readonly from: GateState;
-  readonly to: GateState | 'removed';
-  readonly reason: string;
-  /** Epoch ms; when it may be tried again. */
-  readonly until?: number;
-  readonly model?: string;
-  readonly group?: string;
 }
 
 /** The call goes on with another key. */
