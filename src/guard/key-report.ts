@@ -53,6 +53,7 @@ export interface PoolReport {
 }
 
 export function reportPool(pool: Pool, now: number): PoolReport {
+  pool.reclaimExpired(now);
   const keys: KeyReport[] = [];
   let ready = 0;
   for (const key of pool.keys()) {
@@ -63,6 +64,7 @@ export function reportPool(pool: Pool, now: number): PoolReport {
 }
 
 export function reportKey(pool: Pool, key: PoolKey, now: number): KeyReport {
+  key.quotaGroup.reclaimExpired(now);
   const { metrics, settings } = key;
   const obstacle = pool.obstacleOf(key, { model: undefined, tokens: 0, now });
   const doubt = doubtOf(key);

@@ -6,10 +6,11 @@ type AnyIterator = AsyncIterator<unknown, unknown, unknown>;
 
 /**
  * Calls `onEnd` once when a streamed value ends, fails or is cancelled, or its caller aborts; the value itself
- * stays what it is. False where the value is no stream, or cannot be watched: then it is over already.
+ * stays what it is. Returns the way to look out no longer for the caller; undefined where the value is no stream, or
+ * cannot be watched: then it is over already.
  */
-export function whenStreamEnds(value: unknown, onEnd: () => void, caller?: AbortSignal): boolean {
-  if (typeof value !== 'object' || value === null) return false;
+export function whenStreamEnds(value: unknown, onEnd: () => void, caller?: AbortSignal): (() => void) | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
   let ended = false;
   let forgetCaller: (() => void) | undefined;
   const end = (): void => {
@@ -18,10 +19,10 @@ export function whenStreamEnds(value: unknown, onEnd: () => void, caller?: Abort
     forgetCaller?.();
     onEnd();
   };
-  if (!watchValue(value, end)) return false;
+  if (!watchValue(value, end)) return undefined;
   // An aborted generator that nobody reads on never says that it has ended.
   if (caller) forgetCaller = onAbort(caller, end);
-  return true;
+  return () => forgetCaller?.();
 }
 
 function watchValue(value: object, end: () => void): boolean {

@@ -75,6 +75,11 @@ export class QuotaGroup {
     lease.older = lease.newer = undefined;
   }
 
+  /** Leases under way end as if they had been made for so long. */
+  shortenLeases(leaseMs: number): void {
+    for (let lease = this.oldest; lease; lease = lease.newer) lease.shorten(leaseMs);
+  }
+
   /** A lease whose holder never came back gives its place back after its time. */
   reclaimExpired(now: number): void {
     while (this.oldest && this.oldest.expiresAt <= now) this.oldest.release(now);

@@ -40,6 +40,8 @@ export class PoolKey implements KeyView {
   ramp = 0;
   /** Taken out of use by a person, with the reason; survives every success. */
   held: string | undefined;
+  /** Validations in a row that could not tell. */
+  inconclusive = 0;
   /** Not leased any more; leaves the pool when its last attempt has settled. */
   draining = false;
 

@@ -37,7 +37,9 @@ export class Lease {
   readonly tokens: number;
   /** When it was taken, epoch ms. */
   readonly at: number;
-  readonly expiresAt: number;
+  expiresAt: number;
+  /** Called once, when the lease is over: its holder need not look out for the end any more. */
+  whenReleased: (() => void) | undefined = undefined;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
   /** Neighbours in the group's list of leases under way. */
@@ -94,6 +96,15 @@ export class Lease {
     if (this.released) return;
     this.released = true;
     this.holder.onReleased(this, now);
+    this.whenReleased?.();
+    this.whenReleased = undefined;
+  }
+
+  /** Ends `leaseMs` after it began, unless it ends before. */
+  shorten(leaseMs: number): void {
+    const expiresAt = Math.min(this.expiresAt, this.at + leaseMs);
+    for (const gate of this.probes ?? []) if (gate.probeUntil === this.expiresAt) gate.probeUntil = expiresAt;
+    this.expiresAt = expiresAt;
   }
 
   /** Replaces the estimate by the real figures. May be called several times; the last one counts. */

@@ -19,6 +19,9 @@ const MAX_LINEUPS = 64;
 /** Of more models than this, the further ones share a lineup: slower where keys are away, but as right. */
 const MAX_DISTINGUISHED = 256;
 
+/** Validations in a row that could not tell, before a call is risked although other keys are good. */
+const MOST_INCONCLUSIVE = 3;
+const NO_KEYS: ReadonlySet<PoolKey> = new Set();
 /** Ready keys a newcomer leaves to those who wait, before it waits with them. */
 const MOST_PASSED_OVER = 8;
 
@@ -69,6 +72,8 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** Models some key or group was refused for. */
   private readonly distinguished = new Set<string>();
   private blocked: Blocked = { at: Infinity, pending: false };
+  /** Position of the key whose leases were looked at last. */
+  private lastReclaimed = 0;
 
   constructor(settings: PoolSettings, dependencies: PoolDependencies) {
     this.pattern = settings.pattern;
@@ -83,6 +88,9 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** Takes new settings; keys keep what was learned of them, by id and secret. */
   configure(settings: PoolSettings): void {
     const strategyChanged = settings.strategy !== this.settings.strategy;
+    if (settings.leaseMs < this.settings.leaseMs) {
+      for (const group of this.groups.values()) group.shortenLeases(settings.leaseMs);
+    }
     this.settings = settings;
     for (const group of this.groups.values()) this.configureGroup(group);
     const named = new Set<PoolKey>();
@@ -137,7 +145,7 @@ export class Pool implements LeaseHolder, SettlementPool {
         this.blocked = lineup.whyBlocked;
         return undefined;
       }
-      if (this.validatesFirst(key)) {
+      if (this.validatesFirst(key, demand.model)) {
         this.validation.start(key);
         continue;
       }
@@ -155,7 +163,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     while (claimed.size < MOST_PASSED_OVER) {
       const key = this.preferred(lineup, demand, claimed, preferredId) ?? lineup.find(demand, claimed);
       if (!key) return undefined;
-      if (!this.validatesFirst(key) && !this.isClaimed(key, demand.now)) return this.take(lineup, key, demand);
+      if (!this.validatesFirst(key, demand.model) && !this.isClaimed(key, demand.now)) return this.take(lineup, key, demand);
       claimed.add(key);
     }
     return undefined;
@@ -182,7 +190,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     const passedOver = new Set<PoolKey>();
     for (;;) {
       const key = this.lineupFor(demand.model).find(demand, passedOver);
-      if (!key || !this.validatesFirst(key)) return key;
+      if (!key || !this.validatesFirst(key, demand.model)) return key;
       passedOver.add(key);
     }
   }
@@ -217,8 +225,11 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   /** A validation call costs nothing: where the pool has one, no real call is risked on a doubtful key. */
-  validatesFirst(key: PoolKey): boolean {
-    return this.settings.validate !== undefined && doubtOf(key) !== undefined;
+  validatesFirst(key: PoolKey, model?: string): boolean {
+    if (this.settings.validate === undefined || doubtOf(key) === undefined) return false;
+    // A validation that cannot tell must not keep the key away for ever: one call finds out.
+    const { inconclusive } = key;
+    return inconclusive === 0 || (inconclusive < MOST_INCONCLUSIVE && this.hasUndoubted(model, NO_KEYS));
   }
 
   /** Why the key cannot be leased for `demand` now; undefined where it can. */
@@ -251,6 +262,11 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (probes || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
     else if (!key.draining) this.refreshPending(key);
     this.line.announce();
+  }
+
+  /** Takes back what attempts hold beyond their time. */
+  reclaimExpired(now: number): void {
+    for (const group of [...this.groups.values()]) group.reclaimExpired(now);
   }
 
   onTokensFreed({ group, key }: Lease): void {
@@ -305,6 +321,7 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** No new attempt goes to the key; it leaves when the last one under way has settled. */
   drain(key: PoolKey): void {
+    key.quotaGroup.reclaimExpired(this.dependencies.clock.now());
     key.draining = true;
     if (this.byId.get(key.id) === key) this.byId.delete(key.id);
     if (key.inFlight === 0) {
@@ -356,11 +373,21 @@ export class Pool implements LeaseHolder, SettlementPool {
     const { now, model } = demand;
     const expiresAt = now + this.settings.leaseMs;
     const probes = key.probedGates(model);
-    if (probes) for (const gate of probes) gate.probeUntil = expiresAt;
+    if (probes) {
+      for (const gate of probes) gate.probeUntil = expiresAt;
+      key.inconclusive = 0;
+    }
     const lease = new Lease(this, key, model, demand.tokens, now, expiresAt, probes);
     key.onLease(lease, this.settings.dayReset);
     lineup.strategyOf(key).onLease?.(key, now);
+    this.reclaimNext(now);
     return lease;
+  }
+
+  /** One key per lease: what an attempt never gave back is found in time, and costs a call next to nothing. */
+  private reclaimNext(now: number): void {
+    this.lastReclaimed = this.lastReclaimed + 1 < this.slots.length ? this.lastReclaimed + 1 : 0;
+    this.slots[this.lastReclaimed]?.quotaGroup.reclaimExpired(now);
   }
 
   private preferred(

@@ -153,6 +153,7 @@ export class Settlement {
 
   /** A validation call has spoken. `undefined`: it could not tell. It says nothing about quotas. */
   validated(key: PoolKey, valid: boolean | undefined, now: number): void {
+    key.inconclusive = valid === undefined ? key.inconclusive + 1 : 0;
     const { gate } = key;
     const from = gate.state;
     if (valid === false) {

@@ -141,7 +141,9 @@ describe('a pool with a validate function', () => {
     expect(seen[0]!.signal.aborted).toBe(true);
     expect(waiting.state).toBe('pending');
     await clock.advance(30_000);
-    expect(asked()).toEqual(['a', 'a']);
+    // It could not tell, and there is no other key: the call finds out.
+    expect(asked()).toEqual(['a']);
+    expect(waiting).toEqual(OK('a'));
   });
 
   test('does not let a rate-limited key off: it was asked for something else', async () => {
@@ -312,5 +314,37 @@ describe('health checks', () => {
     const { clock, validation } = checked(['a'], { '*': true }, { healthCheck: { enabled: false } });
     await clock.advance(60 * MINUTE);
     expect(validation.seen).toHaveLength(0);
+  });
+});
+
+describe('a validate function that never can tell', () => {
+  const unable = (): never => {
+    throw new Error('the models endpoint is not reachable');
+  };
+
+  test('leaves a lone key to one call that finds out', async () => {
+    const { validate, asked } = validator({ a: unable });
+    const { ask, asked: called, replies, states } = poolBench(['a'], { validate, maxWaitMs: 60_000 });
+    replies['a'] = [401, 'ok'];
+    await ask();
+    expect(await ask({}, 60_000)).toEqual(OK('a'));
+    expect(asked()).toEqual(['a']);
+    expect(called).toEqual(['a', 'a']);
+    expect(states()).toEqual({ a: 'ready' });
+  });
+
+  test('holds a key back a few times while others are good', async () => {
+    const { validate, asked } = validator({ a: unable });
+    const { ask, asked: called, replies, clock, states } = poolBench(['a', 'b'], { validate });
+    replies['a'] = [401, 'ok'];
+    await ask();
+    for (let i = 0; i < 6; i++) {
+      await clock.advance(400_000);
+      await ask();
+    }
+    expect(asked()).toEqual(['a', 'a', 'a']);
+    expect(called.slice(0, 5)).toEqual(['a', 'b', 'b', 'b', 'b']);
+    expect(called.slice(5)).toContain('a');
+    expect(states()).toEqual({ a: 'ready', b: 'ready' });
   });
 });

@@ -82,7 +82,8 @@ export function keyLeaseStage(runtime: Runtime): Stage {
           call.accusations = undefined;
         }
         const release = (): void => lease.release(clock.now());
-        if (!whenStreamEnds(call.value, release, call.options.signal)) lease.release(now);
+        lease.whenReleased = whenStreamEnds(call.value, release, call.options.signal);
+        if (!lease.whenReleased) lease.release(now);
         return;
       }
       if (call.end === 'failed' && call.failure) {
