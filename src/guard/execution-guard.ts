@@ -7,7 +7,7 @@ import { mergeConfig } from './config/merge.ts';
 import { parseConfig } from './config/parse.ts';
 import type { ExecutionGuardConfig, ResolvedConfig } from './config/types.ts';
 import { Deduplicator } from './deduplication/deduplicator.ts';
-import { ClosedError, ConfigError, DeadlineError, formatWindow, GuardError } from './errors.ts';
+import { AbortedError, ClosedError, ConfigError, DeadlineError, formatWindow, GuardError } from './errors.ts';
 import { Events, type GuardEventName, type Listener } from './events.ts';
 import { explainPool, type ExplainOptions, type Explanation } from './explain.ts';
 import { Interruptions } from './interruption.ts';
@@ -23,6 +23,7 @@ import { admissionStage } from './stages/admission.ts';
 import { attemptHandler } from './stages/attempt.ts';
 import { circuitBreakerStage } from './stages/circuit-breaker.ts';
 import { deduplicationStage } from './stages/deduplication.ts';
+import { finalCheckStage } from './stages/final-check.ts';
 import { keyLeaseStage } from './stages/key-lease.ts';
 import { queueSlotStage } from './stages/queue-slot.ts';
 import { rateLimitStage } from './stages/rate-limit.ts';
@@ -133,8 +134,9 @@ export class ExecutionGuard {
     try {
       checkOptions(fn, options);
       if (this.#closed) throw new ClosedError();
-      const { providerName, deadlineMs } = options;
+      const { providerName, deadlineMs, signal } = options;
       const name = (typeof providerName === 'function' ? named(providerName) : providerName) ?? '';
+      if (signal?.aborted) throw new AbortedError({ provider: name, cause: signal.reason });
       const pool = name === '' ? undefined : this.#directory.resolve(name);
       if (deadlineMs !== undefined && deadlineMs <= 0) throw new DeadlineError({ provider: name, deadlineMs });
       call = new Call(fn, options, this.#providers.of(name), pool, this.#pipeline, this.#runtime.clock.now());
@@ -312,6 +314,7 @@ export class ExecutionGuard {
         circuitBreaker.enabled ? circuitBreakerStage : undefined,
         retryStage(runtime),
         queue.enabled ? queueSlotStage(runtime) : undefined,
+        finalCheckStage(runtime, circuitBreaker.enabled),
         keyLeaseStage(runtime),
       ],
       attemptHandler(runtime),

@@ -78,6 +78,10 @@ export class Interruptions {
     });
   }
 
+  get isClosed(): boolean {
+    return this.closed;
+  }
+
   /** Ends every wait; what would wait from now on is refused. */
   close(): void {
     this.closed = true;

@@ -11,13 +11,15 @@ export interface Ending {
 
 /**
  * One step of the pipeline. What a stage does on the way in stands in `enter`, which returns `next(call)` as
- * it is. What it does afterwards stands in its other two methods: they run synchronously, the innermost stage
+ * it is. What it does afterwards stands in its other methods: they run synchronously, the innermost stage
  * first, and spare each stage a promise of its own. They also run for calls that never got to the stage.
  */
 export interface Stage {
   enter(call: Call, next: Handler): Promise<unknown>;
   /** The attempt is over, however it ended; there may be another. */
   attemptEnded?(call: Call): void;
+  /** The call has made its last attempt, if any. No other call has gone on since that one ended. */
+  attemptsEnded?(call: Call): void;
   /** The call is over, however it ended. */
   callEnded?(call: Call, ending: Ending): void;
 }
@@ -26,6 +28,7 @@ export interface Stage {
 export class Pipeline {
   readonly handle: Handler;
   private readonly attemptHooks: ((call: Call) => void)[];
+  private readonly lastAttemptHooks: ((call: Call) => void)[];
   private readonly callHooks: ((call: Call, ending: Ending) => void)[];
 
   /** The first stage is outermost; `undefined` stands for one that is switched off. */
@@ -33,14 +36,32 @@ export class Pipeline {
     const innermostFirst = stages.filter(stage => stage !== undefined).reverse();
     this.handle = innermostFirst.reduce<Handler>((next, stage) => call => stage.enter(call, next), last);
     this.attemptHooks = innermostFirst.flatMap(stage => stage.attemptEnded?.bind(stage) ?? []);
+    this.lastAttemptHooks = innermostFirst.flatMap(stage => stage.attemptsEnded?.bind(stage) ?? []);
     this.callHooks = innermostFirst.flatMap(stage => stage.callEnded?.bind(stage) ?? []);
   }
 
   attemptEnded(call: Call): void {
-    for (const hook of this.attemptHooks) hook(call);
+    runAll(this.attemptHooks, call);
+  }
+
+  attemptsEnded(call: Call): void {
+    runAll(this.lastAttemptHooks, call);
   }
 
   callEnded(call: Call, ending: Ending): void {
-    for (const hook of this.callHooks) hook(call, ending);
+    runAll(this.callHooks, call, ending);
   }
+}
+
+/** One that throws keeps no other from giving back what it holds; the first error surfaces then. */
+function runAll<Args extends unknown[]>(hooks: readonly ((...args: Args) => void)[], ...args: Args): void {
+  let thrown: { readonly error: unknown } | undefined;
+  for (const hook of hooks) {
+    try {
+      hook(...args);
+    } catch (error) {
+      thrown ??= { error };
+    }
+  }
+  if (thrown) throw thrown.error;
 }

@@ -323,6 +323,71 @@ describe('resetting', () => {
   });
 });
 
+describe('a call that waits while the breaker opens', () => {
+  const queued = { retry: { enabled: false }, queue: { concurrency: 1 } };
+
+  test('is cut off before its attempt, and gives its place under the rate limit back', async () => {
+    const bench = benchOf({ ...queued, circuitBreaker: { failureThreshold: 3 }, rateLimiting: { rules: { burst: 20 } } });
+    const { fn, runs } = scripted(httpError(500));
+    const calls = Array.from({ length: 10 }, () => fateOf(bench.guard.execute(fn, 'p')));
+    await bench.clock.advance(1);
+    expect(runs()).toBe(3);
+    for (const call of calls.slice(0, 3)) expect(call.value).toMatchObject({ message: 'HTTP 500' });
+    for (const call of calls.slice(3)) expect(call).toMatchObject({ state: 'rejected', value: OPEN });
+    expect(bench.guard.getStats().rateLimiting.rulesUsage.burstUsage.current).toBe(3);
+    expect(bench.guard.getStats().queue).toMatchObject({ currentSize: 0, processing: false });
+  });
+
+  test('is not sent into a ban of this address', async () => {
+    const bench = benchOf(queued);
+    let runs = 0;
+    const banned = (): Response => {
+      runs++;
+      return new Response('{"code":-1003}', { status: 418, headers: { 'retry-after': '120' } });
+    };
+    const calls = Array.from({ length: 10 }, () => fateOf(bench.guard.execute(banned, 'binance')));
+    await until(() => calls.every(({ state }) => state !== 'pending'));
+    expect(runs).toBe(1);
+    expect(calls[9]).toMatchObject({ value: { ...OPEN, retryAfterMs: 120_000 } });
+  });
+
+  test('ends with what its last attempt came to', async () => {
+    const bench = benchOf({
+      queue: { minDelayMs: 1000 },
+      circuitBreaker: { failureThreshold: 1 },
+      retry: { maxRetries: 0 },
+      keyManagement: { providers: { p: { keys: ['a-key', 'b-key'] } } },
+    });
+    const refused = scripted(httpError(401));
+    const call = fateOf(bench.guard.execute(refused.fn, 'p'));
+    await settle();
+    expect(refused.runs()).toBe(1);
+    expect(call.state).toBe('pending');
+    await rejectionOf(bench.guard.execute(scripted(httpError(500)).fn, { providerName: 'p', skipQueue: true }));
+    expect(stateOf(bench)).toBe('OPEN');
+    await bench.clock.advance(1000);
+    expect(call).toMatchObject({ state: 'rejected', value: { message: 'HTTP 401' } });
+    expect(refused.runs()).toBe(1);
+  });
+
+  test('may go, and has its say, where the breaker has closed again', async () => {
+    const bench = benchOf({ retry: { enabled: false }, queue: { minDelayMs: 60_000 }, circuitBreaker: { failureThreshold: 1 } });
+    const first = fateOf(bench.guard.execute(scripted(httpError(500)).fn, 'p'));
+    const waiting = fateOf(bench.guard.execute(scripted(httpError(500)).fn, 'p'));
+    await settle();
+    expect(first.state).toBe('rejected');
+    bench.guard.resetCircuitBreaker('p');
+    await bench.clock.advance(60_000);
+    expect(waiting).toMatchObject({ value: { message: 'HTTP 500' } });
+    expect(stateOf(bench)).toBe('OPEN');
+  });
+});
+
+/** Reading a body takes turns of its own. */
+async function until(holds: () => boolean): Promise<void> {
+  for (let turns = 0; !holds() && turns < 100; turns++) await settle();
+}
+
 describe('updating', () => {
   test('switching it off while open lets calls through at once', async () => {
     for (const update of [{ circuitBreaker: { enabled: false } }, { enabled: false }]) {

@@ -294,12 +294,12 @@ describe('sessions', () => {
 });
 
 describe('followers of an equal call in flight', () => {
-  const req = { url: '/v1/chat', body: { a: 1 } };
+  const request = (): object => ({ url: '/v1/chat', body: { a: 1 } });
 
   test('share a plain answer, each with a copy of its own', async () => {
     const { guard } = benchOf();
     const leader = held<{ list: number[] }>();
-    const calls = [1, 2, 3].map(() => guard.execute(leader.fn, { req }));
+    const calls = [1, 2, 3].map(() => guard.execute(leader.fn, { req: request() }));
     leader.finish({ list: [1] });
     const answers = await Promise.all(calls);
     expect(leader.runs()).toBe(1);
@@ -321,7 +321,7 @@ describe('followers of an equal call in flight', () => {
       runs++;
       return make();
     };
-    for (const answer of await Promise.all([1, 2, 3].map(() => guard.execute(fn, { req })))) answers.push(answer);
+    for (const answer of await Promise.all([1, 2, 3].map(() => guard.execute(fn, { req: request() })))) answers.push(answer);
     expect(runs).toBe(3);
     if (answers[0] !== undefined) expect(new Set(answers).size).toBe(3);
   });
@@ -333,7 +333,7 @@ describe('followers of an equal call in flight', () => {
       await Promise.resolve();
       replies.push(to);
     };
-    await Promise.all(['a', 'b', 'c'].map(to => guard.execute(reply(to), { req })));
+    await Promise.all(['a', 'b', 'c'].map(to => guard.execute(reply(to), { req: request() })));
     expect(replies.sort()).toEqual(['a', 'b', 'c']);
   });
 });

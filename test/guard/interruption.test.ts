@@ -358,3 +358,39 @@ test('a thousand calls may share one signal', async () => {
   expect(calls.every(({ state }) => state === 'rejected')).toBe(true);
   expect(warnings).toEqual([]);
 });
+
+test('a call whose signal is aborted already takes nothing: no place, no quota, no count', async () => {
+  const keys = [{ id: 'a', key: 'a-key', limits: { rpm: 5 } }];
+  const { guard } = benchOf({ rateLimiting: { rules: { perMinute: 5 } }, keyManagement: { providers: { p: { keys } } } });
+  const { fn, runs } = scripted('x');
+  const reason = new Error('gone');
+  for (let i = 0; i < 5; i++) {
+    const error = await rejectionOf(guard.execute(fn, { providerName: 'p', signal: AbortSignal.abort(reason) }));
+    expect(error).toMatchObject({ code: 'ABORTED', cause: reason });
+  }
+  expect(runs()).toBe(0);
+  expect(guard.canMakeRequest()).toBe(true);
+  expect(guard.getStats().rateLimiting.totalRequestsTracked).toBe(0);
+  expect(guard.keys.get('p', 'a')).toMatchObject({ quota: { rpm: { used: 0 } } });
+});
+
+test('a call that is aborted in the moment it gets its slot takes no key', async () => {
+  const keys = [{ id: 'a', key: 'a-key', limits: { rpm: 5 } }];
+  const { guard } = benchOf({ queue: { concurrency: 1 }, keyManagement: { providers: { p: { keys } } } });
+  const controller = new AbortController();
+  const first = held();
+  const { fn, runs } = scripted('x');
+  const leading = guard.execute(first.fn, 'p');
+  const call = fateOf(guard.execute(fn, { providerName: 'p', signal: controller.signal }));
+  guard.on('queue', ({ what }) => {
+    if (what === 'started') controller.abort();
+  });
+  await settle();
+  first.finish('x');
+  await leading;
+  await settle();
+  expect(call).toMatchObject({ state: 'rejected', value: { code: 'ABORTED' } });
+  expect(runs()).toBe(0);
+  expect(guard.keys.get('p', 'a')).toMatchObject({ quota: { rpm: { used: 1 } } });
+  expect(guard.getStats().queue).toMatchObject({ currentSize: 0, processing: false });
+});

@@ -145,6 +145,17 @@ describe('close()', () => {
     expect(clock.pending).toEqual(IDLE);
   });
 
+  test('ends a call that nothing bounds before it goes on to another key', async () => {
+    const { guard } = benchOf({ keyManagement: { providers: { p: { keys: ['a-key', 'b-key'] } } } });
+    const refused = held();
+    const call = fateOf(guard.execute(refused.fn, 'p'));
+    guard.close();
+    refused.fail(httpError(429));
+    await settle();
+    expect(call).toMatchObject({ state: 'rejected', value: { code: 'CLOSED', attempts: [{ status: 429 }] } });
+    expect(refused.runs()).toBe(1);
+  });
+
   test('ends the checks of keys', async () => {
     let checks = 0;
     const validate = (): boolean => ++checks > 0;

@@ -12,7 +12,7 @@ export const circuitBreakerStage: Stage = {
     return next(call);
   },
 
-  callEnded(call) {
+  attemptsEnded(call) {
     const { breaker } = call.provider;
     if (call.breakerEpoch !== undefined) breaker.vote(voteOf(call), call.breakerEpoch);
     // A limit on this address holds for every key and every call.
@@ -25,6 +25,7 @@ async function probe(call: Call, next: Handler): Promise<unknown> {
   const { breaker, name } = call.provider;
   let outcome: { value: unknown } | { error: unknown } | undefined;
   const went = await breaker.tryProbe(async () => {
+    call.isProbe = true;
     try {
       outcome = { value: await next(call) };
     } catch (error) {

@@ -102,15 +102,19 @@ export function retryStage(runtime: Runtime): Stage {
     return waitInTime(call, pool, { ...other, seen: blocked.seen });
   };
 
-  /** Spends a retry and waits, before the same key or provider is tried again. False where it must not be. */
-  const backOff = async (call: Call, fault: Fault, budget: Budget): Promise<boolean> => {
+  /** Before the same key or provider is tried again. False, at once, where it must not be. */
+  const backOff = (call: Call, fault: Fault, budget: Budget): false | Promise<boolean> => {
     const delayMs = mayRetry(call, fault) ? backoffFor(call, fault, budget.spent) : undefined;
     if (delayMs === undefined || !maySpend(budget)) return false;
     spend(budget);
+    return waitToRepeat(call, fault, delayMs);
+  };
+
+  const waitToRepeat = async (call: Call, fault: Fault, delayMs: number): Promise<boolean> => {
     await counted(runtime, call, () => runtime.interruptions.sleep(call, delayMs));
     if (!call.provider.breaker.isClosed) return false;
     call.mayRepeat = true;
-    if (fault.action === 'retry') call.preferredKeyId = call.lease?.key.id;
+    if (fault.action === 'retry' && call.lease) call.preferredKeyId = call.lease.key.id;
     return true;
   };
 
@@ -118,7 +122,7 @@ export function retryStage(runtime: Runtime): Stage {
   const goesOn = (call: Call, budget: Budget): boolean | Promise<boolean> => {
     if (call.end === 'no-key') return findKey(call, budget);
     const { accusations, failure } = call;
-    if (!failure) return false;
+    if (!failure || call.end === 'cut-off') return false;
     if (accusations && isCorrelated(accusations)) {
       for (const accusation of accusations) call.pool?.settlement.acquit(accusation);
       return false;
@@ -137,7 +141,7 @@ export function retryStage(runtime: Runtime): Stage {
         } finally {
           call.pipeline.attemptEnded(call);
         }
-        if (budget?.isGranted && call.end !== 'no-key') {
+        if (budget?.isGranted && call.end !== 'no-key' && call.end !== 'cut-off') {
           if (call.isRepeat) spend(budget);
           budget.isGranted = false;
         }
@@ -148,11 +152,12 @@ export function retryStage(runtime: Runtime): Stage {
         budget ??= { spent: 0, isGranted: false };
         const another = goesOn(call, budget);
         // A key that is free is taken at once: a turn later it may be another call's.
-        if (another !== true && !(await another)) return giveUp(call);
+        if (another !== true && (another === false || !(await another))) return giveUp(call);
         call.now = clock.now();
       }
     } finally {
       call.place?.leave();
+      call.pipeline.attemptsEnded(call);
     }
   };
 
