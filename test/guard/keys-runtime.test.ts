@@ -103,7 +103,7 @@ describe('add', () => {
   test('a plain string gets an id that tells nothing of it', () => {
     const { guard } = poolBench(['a']);
     const id = guard.keys.add(PATTERN, '  a-plain-secret ');
-    expect(id).toMatch(/^key-[0-9a-f]{8}$/);
+    expect(id).toMatch(/^key-[0-9a-f]{12}$/);
     expect(guard.keys.get(PATTERN, id)).toMatchObject({ state: 'ready', mask: '…' });
   });
 
