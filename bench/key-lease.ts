@@ -93,7 +93,7 @@ function cool(pool: Pool, share: number, now: number): void {
     owed += share;
     if (owed < 1 - 1e-9) continue;
     owed -= 1;
-    key.gate.cool(now + HOUR_MS, 'bench', now);
+    key.gateOf(undefined).cool(now + HOUR_MS, 'bench', now);
   }
 }
 

@@ -1,14 +1,11 @@
-import { Gate } from './gate.ts';
+import { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
-import { ModelGates } from './model-gates.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 
 /** Keys that share one quota: one project, one organisation, one account. Most have a single key. */
-export class QuotaGroup {
+export class QuotaGroup extends Gated {
   readonly id: string;
-  readonly gate = new Gate();
-  readonly models = new ModelGates();
   quota: Quota | undefined;
   inFlight = 0;
   private first: PoolKey | undefined;
@@ -18,6 +15,7 @@ export class QuotaGroup {
   private newest: Lease | undefined;
 
   constructor(id: string) {
+    super();
     this.id = id;
   }
 

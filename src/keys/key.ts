@@ -2,12 +2,12 @@ import type { KeyView } from '../strategies/strategy.ts';
 import type { FailureRun } from './failure-run.ts';
 import { compileGlob } from './glob.ts';
 import { INSPECT } from './concealed.ts';
-import { Gate } from './gate.ts';
+import type { Gate } from './gate.ts';
+import { Gated } from './gated.ts';
 import type { QuotaGroup } from './group.ts';
 import { KeyMetrics } from './key-metrics.ts';
 import type { Lease } from './lease.ts';
 import { maskSecret } from './mask.ts';
-import { ModelGates } from './model-gates.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { Quota, type DayReset } from './quota.ts';
 
@@ -23,11 +23,9 @@ export interface Demand {
 }
 
 /** One API key of a pool, with everything that was learned about it. */
-export class PoolKey implements KeyView {
+export class PoolKey extends Gated implements KeyView {
   readonly id: string;
   readonly position: number;
-  readonly gate = new Gate();
-  readonly models = new ModelGates();
   readonly metrics = new KeyMetrics();
   /** Attempts under way stay with the group they began in. */
   quotaGroup: QuotaGroup;
@@ -51,6 +49,7 @@ export class PoolKey implements KeyView {
   private quota: Quota | undefined;
 
   constructor(settings: NormalizedKey, position: number, group: QuotaGroup) {
+    super();
     this.id = settings.id;
     this.position = position;
     this.quotaGroup = group;
@@ -124,12 +123,8 @@ export class PoolKey implements KeyView {
   availableAt(demand: Demand, dayReset: DayReset | undefined): number {
     const { now, model } = demand;
     if (this.held !== undefined || this.draining) return Infinity;
-    let at = this.gate.availableAt(now);
     const group = this.quotaGroup;
-    at = Math.max(at, group.gate.availableAt(now));
-    if (model !== undefined) {
-      at = Math.max(at, this.models.get(model)?.availableAt(now) ?? now, group.models.get(model)?.availableAt(now) ?? now);
-    }
+    let at = Math.max(this.opensAt(model, now), group.opensAt(model, now));
     if (at > now) return at;
     const quota = this.quotaFor(dayReset);
     if (this.inFlight > 0 && this.inFlight >= this.mostInFlight(quota)) {
@@ -152,18 +147,8 @@ export class PoolKey implements KeyView {
   }
 
   /** Gates through which the coming lease would go as a probe. */
-  probedGates(model: string | undefined): Gate[] | undefined {
-    let probes: Gate[] | undefined;
-    const look = (gate: Gate | undefined): void => {
-      if (gate !== undefined && gate.state !== 'ready') (probes ??= []).push(gate);
-    };
-    look(this.gate);
-    look(this.quotaGroup.gate);
-    if (model !== undefined) {
-      look(this.models.get(model));
-      look(this.quotaGroup.models.get(model));
-    }
-    return probes;
+  override probedGates(model: string | undefined): Gate[] | undefined {
+    return this.quotaGroup.probedGates(model, super.probedGates(model));
   }
 
   onLease(lease: Lease, dayReset: DayReset | undefined): void {

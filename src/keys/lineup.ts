@@ -186,7 +186,7 @@ export class Lineup {
 
   private priorityOf(key: PoolKey): number {
     const lastInLine =
-      key.gate.lastInLine || (this.model !== undefined && key.models.get(this.model)?.lastInLine === true);
+      key.gate.lastInLine || (this.model !== undefined && key.modelGate(this.model).lastInLine);
     return lastInLine ? LAST_RESORT : key.priority;
   }
 

@@ -3,16 +3,15 @@ import { Gate } from './gate.ts';
 /** Models are named by callers, so their number is bounded; the oldest is forgotten first. */
 const MAX_MODELS = 256;
 
-/** One gate per model that was ever refused; a model nobody complained of costs nothing. */
+/** One gate per model that was ever refused; a model nobody complained of has none. */
 export class ModelGates {
-  private gates: Map<string, Gate> | undefined;
+  private readonly gates = new Map<string, Gate>();
 
   get(model: string): Gate | undefined {
-    return this.gates?.get(model);
+    return this.gates.get(model);
   }
 
   of(model: string): Gate {
-    this.gates ??= new Map();
     let gate = this.gates.get(model);
     if (!gate) {
       if (this.gates.size >= MAX_MODELS) {
@@ -27,7 +26,7 @@ export class ModelGates {
     return gate;
   }
 
-  entries(): Iterable<[string, Gate]> {
-    return this.gates ?? [];
+  all(): Iterable<Gate> {
+    return this.gates.values();
   }
 }

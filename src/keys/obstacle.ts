@@ -1,4 +1,5 @@
-import type { Gate, GateState } from './gate.ts';
+import type { GateState } from './gate.ts';
+import type { GateView } from './gated.ts';
 import type { Demand, PoolKey } from './key.ts';
 import type { DayReset } from './quota.ts';
 
@@ -26,9 +27,10 @@ export function obstacleOf(key: PoolKey, demand: Demand, dayReset: DayReset | un
 }
 
 /** Time ends a cool-down; a doubt about the key itself lasts until an answer or a validation ends it. */
-export function doubtOf({ gate, models }: PoolKey, model?: string): 'disabled' | 'suspect' | undefined {
+export function doubtOf(key: PoolKey, model?: string): 'disabled' | 'suspect' | undefined {
+  const { gate } = key;
   if (gate.state === 'disabled' || gate.state === 'suspect') return gate.state;
-  const state = model === undefined ? undefined : models.get(model)?.state;
+  const state = model === undefined ? undefined : key.modelGate(model).state;
   return state === 'disabled' || state === 'suspect' ? state : undefined;
 }
 
@@ -42,18 +44,18 @@ function heldObstacle({ draining, held }: PoolKey): Obstacle | undefined {
 /** The gate that stays shut the longest. */
 function gateObstacle(key: PoolKey, { model, now }: Demand): Obstacle | undefined {
   const { quotaGroup } = key;
-  const gates: [gate: Gate | undefined, ofModel: boolean, where: string][] = [
+  const gates: [gate: GateView, ofModel: boolean, where: string][] = [
     [key.gate, false, ''],
     [quotaGroup.gate, false, placeOf(key, undefined, true)],
   ];
   if (model !== undefined) {
-    gates.push([key.models.get(model), true, placeOf(key, model, false)]);
-    gates.push([quotaGroup.models.get(model), true, placeOf(key, model, true)]);
+    gates.push([key.modelGate(model), true, placeOf(key, model, false)]);
+    gates.push([quotaGroup.modelGate(model), true, placeOf(key, model, true)]);
   }
   let worst: Obstacle | undefined;
   for (const [gate, ofModel, where] of gates) {
-    const at = gate?.availableAt(now) ?? now;
-    if (!gate || at <= now || (worst && at <= worst.at)) continue;
+    const at = gate.availableAt(now);
+    if (at <= now || (worst && at <= worst.at)) continue;
     const pending = gate.isProbing(now);
     const reason = pending ? `a probe is under way${where}` : `${gate.state}: ${gate.reason}${where}`;
     worst = { state: gate.state, reason, at, pending, concerns: ofModel ? 'model' : 'all' };

@@ -3,6 +3,7 @@ import type { Fault, FaultProfile } from '../faults/fault.ts';
 import type { StrategyFactory } from '../strategies/strategy.ts';
 import type { Accusation } from './accusation.ts';
 import type { Gate } from './gate.ts';
+import type { GateView } from './gated.ts';
 import { QuotaGroup } from './group.ts';
 import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
@@ -362,7 +363,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   private isClaimed(key: PoolKey, now: number): boolean {
     for (const model of this.line.wanted) {
       if (!key.servesModel(model)) continue;
-      if (model === undefined || (isOpen(key.models.get(model), now) && isOpen(key.quotaGroup.models.get(model), now))) {
+      if (model === undefined || (isOpen(key.modelGate(model), now) && isOpen(key.quotaGroup.modelGate(model), now))) {
         return true;
       }
     }
@@ -518,8 +519,8 @@ function groupIdOf(settings: NormalizedKey): string {
   return settings.group ?? `key:${settings.id}`;
 }
 
-function isOpen(gate: Gate | undefined, now: number): boolean {
-  return gate === undefined || gate.availableAt(now) <= now;
+function isOpen(gate: GateView, now: number): boolean {
+  return gate.availableAt(now) <= now;
 }
 
 /** A probe that neither opened nor closed its gate leaves it half-open for the next one. */

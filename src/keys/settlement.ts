@@ -2,6 +2,7 @@ import type { Fault } from '../faults/fault.ts';
 import { Accusation, CORRELATED_GROUPS } from './accusation.ts';
 import { FailureRun } from './failure-run.ts';
 import type { Gate, GateSnapshot, GateState } from './gate.ts';
+import type { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
 
@@ -75,11 +76,11 @@ export class Settlement {
     this.tally.answers++;
     if (key.failing && !key.failing.answered()) key.failing = undefined;
     if (this.doubted.size > 0) this.doubted.delete(key);
-    this.open(lease, key.gate, false, false);
-    this.open(lease, quotaGroup.gate, false, true);
+    this.open(lease, key, undefined);
+    this.open(lease, quotaGroup, undefined);
     if (model !== undefined) {
-      this.open(lease, key.models.get(model), true, false);
-      this.open(lease, quotaGroup.models.get(model), true, true);
+      this.open(lease, key, model);
+      this.open(lease, quotaGroup, model);
     }
     key.advanceRamp();
     if (this.suspects.size > 0) this.vouchForSuspects();
@@ -154,7 +155,7 @@ export class Settlement {
   /** A validation call has spoken. `undefined`: it could not tell. It says nothing about quotas. */
   validated(key: PoolKey, valid: boolean | undefined, now: number): void {
     key.inconclusive = valid === undefined ? key.inconclusive + 1 : 0;
-    const { gate } = key;
+    const gate = key.gateOf(undefined);
     const from = gate.state;
     if (valid === false) {
       this.suspects.delete(gate);
@@ -184,12 +185,8 @@ export class Settlement {
   /** A person says the key is good. */
   reset(key: PoolKey): void {
     const from = key.gate.state;
-    for (const gate of [key.gate, key.quotaGroup.gate]) {
-      this.suspects.delete(gate);
-      gate.reset();
-    }
-    for (const models of [key.models, key.quotaGroup.models]) {
-      for (const [, gate] of models.entries()) {
+    for (const owner of [key, key.quotaGroup]) {
+      for (const gate of owner.gates()) {
         this.suspects.delete(gate);
         gate.reset();
       }
@@ -242,25 +239,27 @@ export class Settlement {
   }
 
   /** Opens a gate this lease was the probe of; a plain success only walks the next cool-down back. */
-  private open(lease: Lease, gate: Gate | undefined, ofModel: boolean, ofGroup: boolean): void {
-    if (!gate) return;
-    if (gate.state === 'ready') {
-      if (gate.strikes > 0 && lease.at >= gate.since) gate.strikes--;
+  private open(lease: Lease, owner: Gated, model: string | undefined): void {
+    const { since, state: from, strikes } = model === undefined ? owner.gate : owner.modelGate(model);
+    if (from === 'ready' && strikes === 0) return;
+    const gate = owner.gateOf(model);
+    if (from === 'ready') {
+      if (lease.at >= since) gate.strikes--;
       return;
     }
     if (!lease.probes?.includes(gate)) return;
-    const from = gate.state;
     const { key } = lease;
+    const ofGroup = owner !== key;
     this.suspects.delete(gate);
     gate.recover();
     // A suspect was not away; a model that comes back must not slow the others down.
-    if (from !== 'suspect' && !ofModel) key.startRamp();
+    if (from !== 'suspect' && model === undefined) key.startRamp();
     this.pool.changed({
       keyId: key.id,
       from,
       to: 'ready',
       reason: 'answered',
-      ...(ofModel && lease.model !== undefined && { model: lease.model }),
+      ...(model !== undefined && { model }),
       ...(ofGroup && key.settings.group !== undefined && { group: key.settings.group }),
     });
     if (ofGroup) this.pool.regroup(key);
@@ -277,7 +276,7 @@ export class Settlement {
     run.failed();
     if (!run.isAlone(this.tally)) return;
     key.failing = undefined;
-    const { gate } = key;
+    const gate = key.gateOf(undefined);
     const from = gate.state;
     if (!gate.cool(now + this.backoff(this.pool.cooldown.initialMs, gate.strikes), 'failing alone', now)) return;
     this.pool.changed({ keyId: key.id, from, to: gate.state, reason: gate.reason, until: gate.until });
@@ -286,9 +285,9 @@ export class Settlement {
   private gateOf(lease: Lease, fault: Fault): Gate {
     const { key, model } = lease;
     const owner = fault.scope.startsWith('group') ? key.quotaGroup : key;
-    if (model === undefined || !fault.scope.endsWith('+model')) return owner.gate;
+    if (model === undefined || !fault.scope.endsWith('+model')) return owner.gateOf(undefined);
     this.pool.distinguish(model);
-    return owner.models.of(model);
+    return owner.gateOf(model);
   }
 
   /** @param strikes those before this one */

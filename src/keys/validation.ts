@@ -35,7 +35,7 @@ export class Validation {
 
   /** Validates in the background; the key's gate stays shut until the verdict is in. */
   start(key: PoolKey): void {
-    key.gate.probeUntil = this.clock.now() + this.pool.settings.validateTimeoutMs;
+    key.gateOf(undefined).probeUntil = this.clock.now() + this.pool.settings.validateTimeoutMs;
     void this.run(key);
   }
 

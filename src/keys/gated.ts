@@ -1,0 +1,56 @@
+import { Gate } from './gate.ts';
+import { ModelGates } from './model-gates.ts';
+
+/** A gate as it stands, to be looked at. */
+export type GateView = Readonly<
+  Pick<Gate, 'state' | 'until' | 'since' | 'strikes' | 'reason' | 'lastInLine' | 'probeUntil' | 'availableAt' | 'isProbing'>
+>;
+
+/** Stands for every gate that was never closed. */
+const OPEN: GateView = Object.freeze(new Gate());
+
+/**
+ * What can be closed, as a whole or for one model: a key, a group of keys. A gate is made when it is first closed: most
+ * never are, and there may be a hundred thousand keys.
+ */
+export abstract class Gated {
+  private own: Gate | undefined = undefined;
+  private models: ModelGates | undefined = undefined;
+
+  /** The gate for all models. */
+  get gate(): GateView {
+    return this.own ?? OPEN;
+  }
+
+  /** The gate for one model, beside the one for all. */
+  modelGate(model: string): GateView {
+    return this.models?.get(model) ?? OPEN;
+  }
+
+  /** The gate for one model, or for all, to be closed or opened. */
+  gateOf(model: string | undefined): Gate {
+    if (model === undefined) return (this.own ??= new Gate());
+    return (this.models ??= new ModelGates()).of(model);
+  }
+
+  /** The earliest time an attempt may go through; `now` where it may at once. */
+  opensAt(model: string | undefined, now: number): number {
+    const at = this.own === undefined ? now : this.own.availableAt(now);
+    return model === undefined || this.models === undefined ? at : Math.max(at, this.modelGate(model).availableAt(now));
+  }
+
+  /** Those an attempt would go through as a probe, added to `others`; undefined where there are none. */
+  probedGates(model: string | undefined, others?: Gate[]): Gate[] | undefined {
+    let probed = others;
+    const ofModel = model === undefined ? undefined : this.models?.get(model);
+    if (this.own !== undefined && this.own.state !== 'ready') (probed ??= []).push(this.own);
+    if (ofModel !== undefined && ofModel.state !== 'ready') (probed ??= []).push(ofModel);
+    return probed;
+  }
+
+  /** Those that were ever closed. */
+  *gates(): Generator<Gate> {
+    if (this.own) yield this.own;
+    if (this.models) yield* this.models.all();
+  }
+}
