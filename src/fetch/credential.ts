@@ -111,6 +111,13 @@ export function withCredential(
   return { url: newUrl, headers: newHeaders, place };
 }
 
+/** What may go to a host the key was not meant for. */
+export function withoutCredentials(headers: Headers): Headers {
+  const rest = new Headers(headers);
+  for (const name of ['authorization', 'cookie', 'proxy-authorization', ...HEADERS]) rest.delete(name);
+  return rest;
+}
+
 function placeFor(places: readonly Place[], url: URL, profile: string): Place {
   const own = OWN_PLACES[profile] ?? BEARER;
   const place = places.find(each => each.in === 'header' && own.in === 'header' && each.name === own.name) ?? places[0];

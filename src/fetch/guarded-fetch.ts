@@ -2,10 +2,13 @@ import { NoKeyError } from '../guard/errors.ts';
 import { discard } from '../guard/discard.ts';
 import type { ExecutionGuard } from '../guard/execution-guard.ts';
 import type { CallContext, ExecuteOptions } from '../guard/options.ts';
+import { Redactor } from '../keys/redaction.ts';
 import { handedOn, received } from './answer.ts';
 import { replayable, type ReplayableBody } from './body.ts';
-import { placeholder, withCredential } from './credential.ts';
+import { placeholder, withCredential, type Envelope, type Place } from './credential.ts';
+import { redactedError } from './error.ts';
 import { demandOf } from './model.ts';
+import { sendFollowing, type Outgoing } from './redirect.ts';
 import { refusalOf } from './refusal.ts';
 import { readTarget, type Target } from './request.ts';
 import { Router, type Destination, type Route } from './route.ts';
@@ -121,17 +124,27 @@ class GuardedRequest {
   }
 
   private async attempt(context: CallContext, { content, isReplayable }: ReplayableBody): Promise<Response> {
-    const { url, headers } = this.envelopeFor(context);
-    const { init } = this.target;
-    const response = await this.base(url.href, {
-      ...init,
-      headers,
+    const { url, headers, place } = this.envelopeFor(context);
+    const init: RequestInit = {
+      ...this.target.init,
       signal: context.signal,
       // What fetch takes has no one type that all of its implementations agree on.
       ...(content != null && { body: content as NonNullable<RequestInit['body']> }),
       ...(!isReplayable && { duplex: 'half' }),
-    });
+    };
+    const response = await this.sent({ url, headers, init }, place, isReplayable);
     return received(response, context.reportUsage);
+  }
+
+  private async sent(request: Outgoing, place: Place | undefined, isReplayable: boolean): Promise<Response> {
+    const { redirect = 'follow' } = request.init;
+    try {
+      if (place?.in === 'header' && redirect === 'follow') return await sendFollowing(this.base, request, isReplayable);
+      return await this.base(request.url.href, { ...request.init, headers: request.headers });
+    } catch (error) {
+      // Some implementations say in the error where the request went.
+      throw this.secrets.length > 0 ? redactedError(error, new Redactor(this.secrets)) : error;
+    }
   }
 
   /** What came of it is kept: where the guard asks for another attempt, that is the answer. */
@@ -147,7 +160,7 @@ class GuardedRequest {
     }
   }
 
-  private envelopeFor({ apiKey, provider }: CallContext): Pick<Target, 'url' | 'headers'> {
+  private envelopeFor({ apiKey, provider }: CallContext): Envelope & { readonly place?: Place } {
     const { credential, profile } = this.destination;
     if (apiKey === undefined) {
       if (placeholder(credential.value) !== undefined) throw new NoKeyError({ provider });

@@ -33,6 +33,11 @@ function posing(response: Response, origin: Origin): Response {
   });
 }
 
+/** Says of an answer that a redirect led to it. */
+export function afterRedirect(response: Response): Response {
+  return Object.defineProperty(response, 'redirected', { value: true, configurable: true });
+}
+
 /** The body, where it is a stream of the platform; other implementations of fetch have others. */
 export function webBody(response: Response): ReadableStream<Uint8Array> | undefined {
   const body: unknown = response.body;

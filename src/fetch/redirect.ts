@@ -1,0 +1,53 @@
+import { discard } from '../guard/discard.ts';
+import { withoutCredentials } from './credential.ts';
+import { afterRedirect } from './response.ts';
+
+/** As many as the platform's own fetch follows. */
+const MOST_REDIRECTS = 20;
+const REDIRECTS = new Set([301, 302, 303, 307, 308]);
+/** What describes a body that is not sent on. */
+const BODY_HEADERS = ['content-encoding', 'content-language', 'content-location', 'content-type', 'content-length'];
+
+/** A request as fetch takes it. */
+export interface Outgoing {
+  readonly url: URL;
+  readonly headers: Headers;
+  readonly init: RequestInit;
+}
+
+/**
+ * Sends a request and follows its redirects as fetch would, but sends no credential on to another origin: fetch
+ * itself withholds `authorization` and cookies there, and knows of no other header that holds a key.
+ *
+ * @param isReplayable whether the body can be sent more than once
+ * @throws TypeError where fetch would: too many redirects, an address that is none, a body that cannot be sent again
+ */
+export async function sendFollowing(base: typeof fetch, first: Outgoing, isReplayable: boolean): Promise<Response> {
+  let { url, headers, init } = first;
+  for (let redirects = 0; ; redirects++) {
+    const response = await base(url.href, { ...init, headers, redirect: 'manual' });
+    const location = REDIRECTS.has(response.status) ? response.headers.get('location') : null;
+    if (location === null) return redirects === 0 ? response : afterRedirect(response);
+    discard(response);
+    if (redirects === MOST_REDIRECTS) throw new TypeError('fetch failed: too many redirects');
+    const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
+    if (!next || !/^https?:$/.test(next.protocol)) throw new TypeError('fetch failed: a redirect to no web address');
+    if (next.hash === '') next.hash = url.hash;
+    if (next.origin !== url.origin) headers = withoutCredentials(headers);
+    if (dropsBody(response.status, init.method)) {
+      init = { ...init, method: 'GET' };
+      delete init.body;
+      headers = new Headers(headers);
+      for (const name of BODY_HEADERS) headers.delete(name);
+    } else if (init.body != null && !isReplayable) {
+      throw new TypeError('fetch failed: a redirect asks for a body that can be sent only once');
+    }
+    url = next;
+  }
+}
+
+function dropsBody(status: number, method = 'GET'): boolean {
+  const name = method.toUpperCase();
+  if (status === 303) return name !== 'GET' && name !== 'HEAD';
+  return (status === 301 || status === 302) && name === 'POST';
+}
