@@ -7,6 +7,12 @@ import type { Interruptions } from './interruption.ts';
 import type { CallContext, Usage } from './options.ts';
 import { whenStreamEnds } from './stream.ts';
 
+/** Aborts the signal of the context, for the attempt's end or its caller's sake. */
+export let abortAttempt: (context: AttemptContext, reason: unknown) => void;
+
+/** The attempt is over. What it was answered with may be a stream, which its caller can still abort. */
+export let endAttempt: (context: AttemptContext, value: unknown) => void;
+
 /** The callback's context. What most callbacks do not ask for is made when it is asked for. */
 export class AttemptContext implements CallContext {
   declare readonly apiKey?: string;
@@ -23,6 +29,14 @@ export class AttemptContext implements CallContext {
   #forgetCaller: (() => void) | undefined;
   #forgetGuard: (() => void) | undefined;
   #hasEnded = false;
+  /** The answer, too, has been read to its end: nobody would take a listener back. */
+  #isOver = false;
+
+  // Not methods of the object: the callback holds it, and is neither to abort nor to end its own attempt.
+  static {
+    abortAttempt = (context, reason) => context.#abort(reason);
+    endAttempt = (context, value) => context.#end(value);
+  }
 
   constructor(call: Call, clock: Clock, interruptions: Interruptions) {
     const { lease } = call;
@@ -51,18 +65,21 @@ export class AttemptContext implements CallContext {
     return usage => this.#lease?.reportUsage(usage, this.#clock.now());
   }
 
-  abort(reason: unknown): void {
+  #abort(reason: unknown): void {
     if (this.#aborted) return;
     this.#aborted = { reason };
     this.#controller?.abort(reason);
   }
 
-  /** The attempt is over. What it was answered with may be a stream, which its caller can still abort. */
-  ended(value: unknown): void {
+  #end(value: unknown): void {
     this.#hasEnded = true;
     this.#forgetGuard?.();
-    const forgetCaller = this.#forgetCaller;
-    if (forgetCaller && !whenStreamEnds(value, forgetCaller)) forgetCaller();
+    if (!this.#callerSignal) return;
+    const over = (): void => {
+      this.#isOver = true;
+      this.#forgetCaller?.();
+    };
+    if (!whenStreamEnds(value, over)) over();
   }
 
   /** Logs get a mask in the key's place; whoever takes `apiKey` or copies the context gets the key. */
@@ -76,8 +93,9 @@ export class AttemptContext implements CallContext {
 
   #connect(): void {
     const signal = this.#callerSignal;
-    if (signal) this.#forgetCaller = onAbort(signal, () => this.abort(signal.reason));
+    if (signal?.aborted) this.#abort(signal.reason);
+    else if (signal && !this.#isOver) this.#forgetCaller = onAbort(signal, () => this.#abort(signal.reason));
     // A generator may ask only while it is read; its attempt, which the guard could end, is over then.
-    if (!this.#hasEnded) this.#forgetGuard = this.#interruptions.onClose(why => this.abort(why));
+    if (!this.#hasEnded) this.#forgetGuard = this.#interruptions.onClose(why => this.#abort(why));
   }
 }

@@ -266,7 +266,7 @@ export class ExecutionGuard {
     if (call.attempts > 0) {
       const provider = this.#bookedOn(call);
       const fault = call.failure?.fault;
-      if (call.end === 'answered') provider.succeeded(call.endedAt - call.now);
+      if (call.end === 'answered') provider.succeeded(Math.max(0, call.endedAt - call.now));
       else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
       else provider.totalRequests++;
     }
@@ -281,7 +281,7 @@ export class ExecutionGuard {
       ok: !rejected && call.failure === undefined,
       keyId: call.end === 'answered' ? call.lease?.key.id : undefined,
       attempts: call.attempts,
-      durationMs: this.#runtime.clock.now() - call.startedAt,
+      durationMs: Math.max(0, this.#runtime.clock.now() - call.startedAt),
       error: rejected ? nameOf(outcome) : undefined,
       userId: options.userId,
       sessionId: options.sessionId,

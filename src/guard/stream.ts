@@ -19,7 +19,13 @@ export function whenStreamEnds(value: unknown, onEnd: () => void, caller?: Abort
     forgetCaller?.();
     onEnd();
   };
-  if (!watchValue(value, end)) return undefined;
+  try {
+    if (!watchValue(value, end)) return undefined;
+  } catch {
+    // A getter or a Proxy that throws: the value goes to its caller all the same.
+    ended = true;
+    return undefined;
+  }
   // An aborted generator that nobody reads on never says that it has ended.
   if (caller) forgetCaller = onAbort(caller, end);
   return () => forgetCaller?.();

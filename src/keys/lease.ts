@@ -4,6 +4,9 @@ import type { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
 import type { PoolKey } from './key.ts';
 
+/** More is a mistake. Windows hold so much exactly, so that what is settled down again takes nothing from others. */
+const MOST = 2 ** 40;
+
 /** Where a lease reports to; the pool implements it. */
 export interface LeaseHolder {
   onAnswered(lease: Lease, latencyMs: number, now: number): void;
@@ -66,8 +69,8 @@ export class Lease {
     this.key = key;
     this.group = key.quotaGroup;
     this.model = model;
-    this.tokens = tokens;
-    this.settledTokens = tokens;
+    this.tokens = Math.min(tokens, MOST);
+    this.settledTokens = this.tokens;
     this.at = at;
     this.expiresAt = expiresAt;
     this.probes = probes;
@@ -107,8 +110,22 @@ export class Lease {
     this.expiresAt = expiresAt;
   }
 
+  /** Nothing reached the provider, which has counted nothing: what was reserved goes back, too. */
+  cancel(now: number): void {
+    if (this.released) return;
+    // A failure to connect is a request all the same; an attempt that was never begun is none.
+    if (!this.judged) this.key.metrics.requests--;
+    this.key.usedQuota?.refund(this.settledTokens, this.at, now);
+    this.group.quota?.refund(this.settledTokens, this.at, now);
+    this.settledTokens = 0;
+    this.holder.onTokensFreed(this);
+    this.release(now);
+  }
+
   /** Replaces the estimate by the real figures. May be called several times; the last one counts. */
-  reportUsage(usage: Usage, now: number): void {
+  reportUsage(usage: Usage | null | undefined, now: number): void {
+    // An answer without usage is passed on as it is, and must not fail the call that got it.
+    if (usage === null || usage === undefined) return;
     const { metrics } = this.key;
     const before = this.reported;
     const after = {
@@ -131,5 +148,5 @@ export class Lease {
 }
 
 function countOf(value: number | undefined): number {
-  return value !== undefined && Number.isFinite(value) && value > 0 ? value : 0;
+  return value !== undefined && Number.isFinite(value) && value > 0 ? Math.min(value, MOST) : 0;
 }

@@ -78,6 +78,12 @@ export class Quota {
     if (tokens > 0) for (const window of this.tokens) window.add(tokens, now);
   }
 
+  /** Takes a reservation made at `at` back. */
+  refund(tokens: number, at: number, now: number): void {
+    for (const window of this.requests) window.adjust(at, -1, now);
+    for (const window of this.tokens) window.adjust(at, -tokens, now);
+  }
+
   /** Replaces the tokens counted for a reservation made at `at`. */
   settleTokens(at: number, before: number, after: number, now: number): void {
     if (after === before) return;

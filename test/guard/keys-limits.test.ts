@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { PoolExhaustedError } from '../../src/guard/errors.ts';
 import type { CallContext, KeyLimits, Usage } from '../../src/index.ts';
 import { OK, PATTERN, poolBench, PROVIDER } from './keys-bench.ts';
-import { fateOf, settle } from './support.ts';
+import { benchOf, fateOf, networkError, rejectionOf, scripted, settle } from './support.ts';
 
 const noWait = { maxWaitMs: 0 };
 
@@ -382,5 +382,47 @@ test('whatever is reported, when and how often: the windows hold exactly what wa
       expect(key('a').quota).toMatchObject({ tpm: { used: 0 }, rpm: { used: 0 } });
     }),
     { numRuns: 60 },
+  );
+});
+
+describe('what a limit counts', () => {
+  const limited = { id: 'a', key: 'a-key', limits: { rpm: 10, tpm: 1000 } };
+  const poolOf = (retry: object) => ({ retry, keyManagement: { providers: { p: { keys: [limited] } } } });
+
+  test('is no attempt that found no connection: its requests and tokens are given back', async () => {
+    const { guard } = benchOf(poolOf({ maxRetries: 0 }));
+    await rejectionOf(guard.execute(scripted(networkError('ECONNREFUSED')).fn, { providerName: 'p', tokens: 900 }));
+    expect(guard.keys.get('p', 'a')).toMatchObject({
+      requests: 1,
+      quota: { rpm: { used: 0 }, tpm: { used: 0 } },
+      inFlight: 0,
+    });
+    await rejectionOf(guard.execute(scripted(networkError('ECONNRESET')).fn, { providerName: 'p', tokens: 900 }));
+    expect(guard.keys.get('p', 'a').quota).toMatchObject({ rpm: { used: 1 }, tpm: { used: 900 } });
+  });
+
+  test('is not thrown by usage that is missing', async () => {
+    const { guard } = benchOf(poolOf({}));
+    const answer = await guard.execute(ctx => {
+      ctx.reportUsage(undefined as never);
+      ctx.reportUsage(null as never);
+      return 'fine';
+    }, { providerName: 'p', tokens: 100 });
+    expect(answer).toBe('fine');
+    expect(guard.keys.get('p', 'a').quota).toMatchObject({ tpm: { used: 100 } });
+  });
+
+  test.each([2 ** 60, Number.MAX_VALUE, NaN, Infinity, -5])(
+    'is the tokens of others still, when %d tokens are corrected',
+    async absurd => {
+      const { guard } = benchOf(poolOf({}));
+      const other = guard.execute(() => 'x', { providerName: 'p', tokens: 300 });
+      await guard.execute(ctx => {
+        ctx.reportUsage({ inputTokens: absurd });
+        ctx.reportUsage({ inputTokens: 100 });
+      }, { providerName: 'p', tokens: 50 });
+      await other;
+      expect(guard.keys.get('p', 'a').quota).toMatchObject({ tpm: { used: 400 } });
+    },
   );
 });

@@ -1,4 +1,4 @@
-import { once } from 'node:events';
+import { getEventListeners, once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { PassThrough, Readable } from 'node:stream';
@@ -425,4 +425,61 @@ describe('who has read a body to its end finds the key free again at once', () =
     }
     expect(used).toEqual(['k', 'k', 'k', 'k', 'k']);
   });
+});
+
+test.each([
+  ['a getter', { get pipe() { throw new Error('no'); } }],
+  ['a Proxy', new Proxy({}, { has() { throw new Error('no'); }, getPrototypeOf() { throw new Error('no'); } })],
+])('an answer that cannot be looked into is handed over, and holds nothing: %s', async (_name, answer) => {
+  const bench = benchOf({ ...KEYS, queue: { concurrency: 1 } });
+  const { signal } = new AbortController();
+  for (let i = 0; i < 2; i++) {
+    expect(await bench.guard.execute(() => answer, { providerName: 'llm', signal }) === answer).toBe(true);
+    expect(inFlight(bench)).toBe(0);
+    expect(bench.guard.getStats().queue.processing).toBe(false);
+  }
+});
+
+describe('the signal asked for while a stream is read', () => {
+  const asking = (signal: AbortSignal): Promise<AsyncGenerator<AbortSignal>> =>
+    benchOf().guard.execute(
+      context => (async function* () {
+        await Promise.resolve();
+        yield context.signal;
+      })(),
+      { signal },
+    );
+
+  test('follows the caller, who is let go with the stream', async () => {
+    const controller = new AbortController();
+    const stream = await asking(controller.signal);
+    expect((await stream.next()).value).toHaveProperty('aborted', false);
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(1);
+    await stream.next();
+    expect(getEventListeners(controller.signal, 'abort')).toHaveLength(0);
+  });
+
+  test('is aborted where the caller has aborted before', async () => {
+    const controller = new AbortController();
+    const stream = await asking(controller.signal);
+    controller.abort(new Error('enough'));
+    expect((await stream.next()).value).toMatchObject({ aborted: true, reason: { message: 'enough' } });
+  });
+
+  test('listens to nobody once all is over', async () => {
+    const { signal } = new AbortController();
+    const context = await benchOf().guard.execute(ctx => [ctx], { signal });
+    expect(context[0]?.signal.aborted).toBe(false);
+    expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+  });
+});
+
+test('the callback can neither abort nor end its own attempt', async () => {
+  const context: object = await benchOf().guard.execute(ctx => ctx);
+  expect(Object.getOwnPropertyNames(Object.getPrototypeOf(context)).sort()).toEqual([
+    'constructor',
+    'reportUsage',
+    'signal',
+    'toJSON',
+  ]);
 });

@@ -3,7 +3,7 @@ import { classify } from '../../faults/classify.ts';
 import { isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
 import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
 import { profileFor } from '../../faults/profiles.ts';
-import { AttemptContext } from '../attempt-context.ts';
+import { abortAttempt, AttemptContext, endAttempt } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
 import { AttemptTimeoutError, GuardError } from '../errors.ts';
@@ -45,7 +45,7 @@ export function attemptHandler(runtime: Runtime): Handler {
         isAbandoned = true;
         const error = new AttemptTimeoutError(timeoutMs, { provider: call.provider.name, attempts: call.trail });
         settle.reject(error);
-        context.abort(error);
+        abortAttempt(context, error);
       };
       let timer: TimerHandle;
       if (attemptTimeoutMs !== undefined) timer = clock.setTimeout(() => timeOut(attemptTimeoutMs), attemptTimeoutMs);
@@ -54,7 +54,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       };
       // A callback may throw before it returns a promise.
       new Promise(resolve => {
-        resolve(call.fn(context));
+        resolve(begin(call, context));
       }).then(
         value => {
           over();
@@ -69,7 +69,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       return why => {
         isAbandoned = true;
         over();
-        context.abort(signal?.aborted ? signal.reason : why);
+        abortAttempt(context, signal?.aborted ? signal.reason : why);
       };
     });
   };
@@ -84,7 +84,8 @@ export function attemptHandler(runtime: Runtime): Handler {
       ...(call.model !== undefined && { model: call.model }),
       ...(fault && { fault: fault.kind }),
       ...(fault?.status !== undefined && { status: fault.status }),
-      durationMs: call.endedAt - startedAt,
+      // A clock may be set back.
+      durationMs: Math.max(0, call.endedAt - startedAt),
     };
     call.record(entry);
     if (heard) events.emit('attempt', { ...entry, attempt: call.attempts, ok: fault === undefined });
@@ -112,20 +113,21 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.provider.lane.processed++;
     call.mayRepeat = false;
     call.end = 'interrupted';
+    call.unsent = true;
     if (call.failure) discard(call.failure.outcome);
     const startedAt = call.now;
     const context = new AttemptContext(call, clock, interruptions);
     let value: unknown;
     try {
-      value = await (isBounded(call) ? bounded(call, context) : call.fn(context));
+      value = await (isBounded(call) ? bounded(call, context) : begin(call, context));
     } catch (error) {
       call.endedAt = clock.now();
-      context.ended(undefined);
+      endAttempt(context, undefined);
       if (call.interruption !== undefined && error === call.interruption) throw error;
       return failed(call, startedAt, { error });
     }
     call.endedAt = clock.now();
-    context.ended(value);
+    endAttempt(context, value);
     if (isFailureValue(value)) return failed(call, startedAt, { value });
     const { errorInSuccess } = profileOf(call);
     if (errorInSuccess) {
@@ -139,6 +141,11 @@ export function attemptHandler(runtime: Runtime): Handler {
     record(call, startedAt, undefined);
     return value;
   };
+}
+
+function begin(call: Call, context: AttemptContext): unknown {
+  call.unsent = false;
+  return call.fn(context);
 }
 
 /** An attempt nothing can end is awaited as it is: no timer, no listener. */

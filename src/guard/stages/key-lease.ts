@@ -76,7 +76,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       if (!lease || !pool || lease.isJudged) return;
       const now = call.endedAt;
       if (call.end === 'answered') {
-        lease.answered(now - lease.at, now);
+        lease.answered(Math.max(0, now - lease.at), now);
         if (call.accusations) {
           for (const accusation of call.accusations) pool.settlement.convict(accusation, now);
           call.accusations = undefined;
@@ -92,7 +92,8 @@ export function keyLeaseStage(runtime: Runtime): Stage {
         if (call.failure.fault.scope !== 'request') (call.tried ??= new Set()).add(lease.key);
       }
       // Interrupted from outside: nobody's fault.
-      lease.release(now);
+      if (call.unsent) lease.cancel(now);
+      else lease.release(now);
     },
   };
 }
