@@ -82,7 +82,7 @@ export class Call implements SlotHolder {
   unsent = false;
   accusations: Accusation[] | undefined = undefined;
   hasWaited = false;
-  /** Until when the call may wait for a key; set when it first has to. */
+  /** Until when the call may wait for a key, in the pool's steady time; set when it first has to. */
   waitLimitAt: number | undefined = undefined;
   /** The place in the pool's line, while the call waits for a key. */
   place: Place | undefined = undefined;

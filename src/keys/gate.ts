@@ -76,6 +76,13 @@ export class Gate {
     if (this.strikes > 0) this.strikes--;
   }
 
+  /** The clock was set back by so much: what lies ahead comes as soon as it would have come. */
+  setBack(byMs: number): void {
+    this.until -= byMs;
+    this.since -= byMs;
+    if (this.probeUntil > 0) this.probeUntil -= byMs;
+  }
+
   /** A person vouches for it. */
   reset(): void {
     this.recover();

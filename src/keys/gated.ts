@@ -48,6 +48,11 @@ export abstract class Gated {
     return probed;
   }
 
+  /** See {@link Gate.setBack}. */
+  setBack(byMs: number): void {
+    for (const gate of this.gates()) gate.setBack(byMs);
+  }
+
   /** Those that were ever closed. */
   *gates(): Generator<Gate> {
     if (this.own) yield this.own;

@@ -73,6 +73,11 @@ export class QuotaGroup extends Gated {
     lease.older = lease.newer = undefined;
   }
 
+  override setBack(byMs: number): void {
+    super.setBack(byMs);
+    for (let lease = this.oldest; lease; lease = lease.newer) lease.setBack(byMs);
+  }
+
   /** Leases under way end as if they had been made for so long. */
   shortenLeases(leaseMs: number): void {
     for (let lease = this.oldest; lease; lease = lease.newer) lease.shorten(leaseMs);

@@ -103,6 +103,11 @@ export class Lease {
     this.whenReleased = undefined;
   }
 
+  /** The clock was set back by so much. */
+  setBack(byMs: number): void {
+    this.expiresAt -= byMs;
+  }
+
   /** Ends `leaseMs` after it began, unless it ends before. */
   shorten(leaseMs: number): void {
     const expiresAt = Math.min(this.expiresAt, this.at + leaseMs);

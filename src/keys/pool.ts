@@ -20,6 +20,8 @@ const MAX_LINEUPS = 64;
 /** Of more models than this, the further ones share a lineup: slower where keys are away, but as right. */
 const MAX_DISTINGUISHED = 256;
 
+/** A clock that goes back further than this was set; less is jitter, or a reading of some time ago. */
+const JITTER_MS = 5000;
 /** Validations in a row that could not tell, before a call is risked although other keys are good. */
 const MOST_INCONCLUSIVE = 3;
 const NO_KEYS: ReadonlySet<PoolKey> = new Set();
@@ -73,6 +75,9 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** Models some key or group was refused for. */
   private readonly distinguished = new Set<string>();
   private blocked: Blocked = { at: Infinity, pending: false };
+  /** The latest time seen, and by how much the clock was set back so far. */
+  private seenAt: number;
+  private setBackMs = 0;
   /** Position of the key whose leases were looked at last. */
   private lastReclaimed = 0;
 
@@ -80,7 +85,8 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.pattern = settings.pattern;
     this.settings = settings;
     this.dependencies = dependencies;
-    this.line = new WaitLine(dependencies.clock);
+    this.line = new WaitLine(dependencies.clock, (now, due) => this.look(now, due));
+    this.seenAt = dependencies.clock.now();
     this.settlement = new Settlement(this);
     this.validation = new Validation(this, dependencies.clock);
     this.configure(settings);
@@ -139,6 +145,7 @@ export class Pool implements LeaseHolder, SettlementPool {
    * none is ready, and {@link whyBlocked} says when to ask again.
    */
   lease(demand: Demand, tried: ReadonlySet<PoolKey> | undefined, preferredId?: string): Lease | undefined {
+    this.look(demand.now);
     const lineup = this.lineupFor(demand.model);
     for (;;) {
       const key = this.preferred(lineup, demand, tried, preferredId) ?? lineup.find(demand, tried);
@@ -159,6 +166,7 @@ export class Pool implements LeaseHolder, SettlementPool {
    * it does not serve their models.
    */
   leaseUnclaimed(demand: Demand, preferredId?: string): Lease | undefined {
+    this.look(demand.now);
     const lineup = this.lineupFor(demand.model);
     const claimed = new Set<PoolKey>();
     while (claimed.size < MOST_PASSED_OVER) {
@@ -168,6 +176,15 @@ export class Pool implements LeaseHolder, SettlementPool {
       claimed.add(key);
     }
     return undefined;
+  }
+
+  /** `time`, in a count that goes on evenly where the clock is set back; see {@link fromSteady}. */
+  toSteady(time: number): number {
+    return time + this.setBackMs;
+  }
+
+  fromSteady(time: number): number {
+    return time - this.setBackMs;
   }
 
   get whyBlocked(): Blocked {
@@ -267,6 +284,7 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** Takes back what attempts hold beyond their time. */
   reclaimExpired(now: number): void {
+    this.look(now);
     for (const group of [...this.groups.values()]) group.reclaimExpired(now);
   }
 
@@ -368,6 +386,28 @@ export class Pool implements LeaseHolder, SettlementPool {
       }
     }
     return false;
+  }
+
+  /** What was to be over in five seconds must not take an hour, where the clock is set back by one. */
+  private look(now: number, due = -Infinity): void {
+    if (due > this.seenAt) this.seenAt = due;
+    const byMs = this.seenAt - now;
+    if (byMs > JITTER_MS || byMs < -JITTER_MS) this.lookAgain();
+    else if (byMs < 0) this.seenAt = now;
+  }
+
+  /** The time that looked odd may only have been read some time ago. */
+  private lookAgain(): void {
+    const now = this.dependencies.clock.now();
+    const byMs = this.seenAt - now;
+    if (byMs > 0 && byMs <= JITTER_MS) return;
+    this.seenAt = now;
+    if (byMs <= 0) return;
+    this.setBackMs += byMs;
+    for (const key of this.keys()) key.setBack(byMs);
+    for (const group of this.groups.values()) group.setBack(byMs);
+    this.rebuildLineups();
+    this.line.setBack(byMs);
   }
 
   private take(lineup: Lineup, key: PoolKey, demand: Demand): Lease {

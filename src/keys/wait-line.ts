@@ -31,6 +31,12 @@ interface Kind {
   seen: number;
 }
 
+/** Told the time before anything is decided by it; `due`: what it should be at least. */
+type Look = (now: number, due?: number) => void;
+
+/** A timer that is due later is set again. */
+const LONGEST_TIMER_MS = 86_400_000;
+
 /** What a waiter is after. */
 export interface Aim {
   /** What it may have to wait at on its way to try. */
@@ -44,7 +50,7 @@ interface Waiter {
   readonly gateway: object | undefined;
   readonly model: string | undefined;
   readonly priority: number;
-  readonly limitAt: number;
+  limitAt: number;
   /** Set while it waits; not while it tries. */
   resolve: ((end: WaitEnd) => void) | undefined;
   /** It has been woken, and waits at its gateway. */
@@ -58,6 +64,7 @@ interface Waiter {
  */
 export class WaitLine {
   private readonly clock: Clock;
+  private readonly look: Look | undefined;
   /** In order of priority, then of arrival. */
   private readonly waiters: Waiter[] = [];
   private readonly kinds = new Map<unknown, Kind>();
@@ -75,8 +82,9 @@ export class WaitLine {
   private timer: TimerHandle;
   private timerAt = Infinity;
 
-  constructor(clock: Clock) {
+  constructor(clock: Clock, look?: Look) {
     this.clock = clock;
+    this.look = look;
   }
 
   get size(): number {
@@ -117,6 +125,15 @@ export class WaitLine {
     if (this.waiters.length === 0) return;
     this.cursor = 0;
     this.advance();
+  }
+
+  /** The clock was set back by so much: nobody waits longer for it. */
+  setBack(byMs: number): void {
+    for (const kind of this.kinds.values()) kind.blockedUntil -= byMs;
+    for (const waiter of this.waiters) waiter.limitAt -= byMs;
+    this.nextLimitAt -= byMs;
+    this.stopTimer();
+    this.cursor = 0;
   }
 
   close(): void {
@@ -170,6 +187,7 @@ export class WaitLine {
 
   private advance(): void {
     const now = this.clock.now();
+    this.look?.(now);
     // The timer is due and has not run yet: those before the cursor may try as well, and come first.
     if (now >= this.timerAt) this.cursor = 0;
     for (; !this.trying && this.cursor < this.waiters.length; this.cursor++) {
@@ -208,11 +226,14 @@ export class WaitLine {
     this.stopTimer();
     if (at === Infinity) return;
     this.timerAt = at;
+    const delayMs = Math.min(at - now, LONGEST_TIMER_MS);
     this.timer = this.clock.setTimeout(() => {
       this.timerAt = Infinity;
       this.cursor = 0;
+      // So late it would be, had nobody set the clock.
+      this.look?.(this.clock.now(), now + delayMs);
       this.advance();
-    }, at - now);
+    }, delayMs);
   }
 
   private stopTimer(): void {

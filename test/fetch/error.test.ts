@@ -14,10 +14,12 @@ test('an error that says where the request went shows no key, and is the same er
     keyManagement: { providers: { alphavantage: { keys: [{ id: 'one', key: KEY }] } } },
   });
   let thrown: unknown;
-  const base = (url: string): Promise<never> => {
+  const base = (input: string | URL | Request): Promise<never> => {
+    const url = input as string;
     const cause = new Error(`connect to ${url}`);
-    thrown = Object.assign(new Error(`request to ${url} failed`, { cause }), { url: new URL(url), code: 'ECONNREFUSED' });
-    return Promise.reject(thrown as Error);
+    const error = Object.assign(new Error(`request to ${url} failed`, { cause }), { url: new URL(url), code: 'ECONNREFUSED' });
+    thrown = error;
+    return Promise.reject(error);
   };
   const fetch = createGuardedFetch(guard, { fetch: base });
   const error = await failureOf(fetch('https://www.alphavantage.co/query?apikey=guard'));

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers';
 import type { Clock } from '../../src/clock.ts';
 
 interface Timer {
-  readonly at: number;
+  at: number;
   readonly callback: () => void;
   readonly background: boolean;
 }
@@ -50,8 +50,9 @@ export class ManualClock implements Clock {
     await settle();
   }
 
-  /** Sets the time without running anything, as a person or NTP would. */
+  /** Sets the time without running anything, as a person or NTP would. Timers take no notice. */
   set(time: number): void {
+    for (const timer of this.timers) timer.at += time - this.time;
     this.time = time;
   }
 

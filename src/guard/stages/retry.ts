@@ -60,10 +60,11 @@ export function retryStage(runtime: Runtime): Stage {
   };
 
   /** A call that says how long it may take waits for as long; a pool that never waits never does. */
-  const waitLimitOf = (call: Call, { settings: { maxWaitMs } }: Pool): number => {
+  const waitLimitOf = (call: Call, pool: Pool): number => {
+    const { maxWaitMs } = pool.settings;
     if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return call.deadlineAt;
-    call.waitLimitAt ??= clock.now() + maxWaitMs;
-    return call.waitLimitAt;
+    call.waitLimitAt ??= pool.toSteady(clock.now() + maxWaitMs);
+    return pool.fromSteady(call.waitLimitAt);
   };
 
   const giveUp = (call: Call): unknown => {
