@@ -250,6 +250,7 @@ export class ExecutionGuard {
 
   async #run(call: Call): Promise<unknown> {
     let value: unknown;
+    call.provider.calls++;
     try {
       value = await call.pipeline.handle(call);
     } catch (error) {
@@ -262,6 +263,7 @@ export class ExecutionGuard {
 
   /** Books the call on its provider, the one its name function speaks of now, and tells who listens. */
   #settle(call: Call, ending: Ending): void {
+    call.provider.calls--;
     call.pipeline.callEnded(call, ending);
     if (call.attempts > 0) {
       const provider = this.#bookedOn(call);

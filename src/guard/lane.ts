@@ -104,7 +104,19 @@ export class Lane {
   }
 
   private hasRoom(now: number): boolean {
-    return (this.running < this.settings.concurrency || this.freeStalled(now)) && now >= this.nextStartAt(now);
+    return this.hasSlot(now) && now >= this.nextStartAt(now);
+  }
+
+  /** True where a slot is free, or would be without the attempts that have stalled. */
+  private hasSlot(now: number): boolean {
+    const { concurrency, stallMs } = this.settings;
+    let left = this.running;
+    let holder = this.oldest;
+    while (holder && left >= concurrency && now - holder.slotTakenAt >= stallMs) {
+      left--;
+      holder = holder.newerHolder;
+    }
+    return left < concurrency;
   }
 
   private nextStartAt(now: number): number {
@@ -114,6 +126,7 @@ export class Lane {
   }
 
   private start(holder: SlotHolder, now: number): void {
+    this.freeStalled(now);
     this.running++;
     this.lastStartAt = now;
     holder.holdsSlot = true;
@@ -136,12 +149,11 @@ export class Lane {
   }
 
   /** Takes slots back from attempts that have stalled, as far as that makes room. They go on without one. */
-  private freeStalled(now: number): boolean {
+  private freeStalled(now: number): void {
     const { concurrency, stallMs } = this.settings;
     while (this.oldest && this.running >= concurrency && now - this.oldest.slotTakenAt >= stallMs) {
       this.free(this.oldest);
     }
-    return this.running < concurrency;
   }
 
   private giveUp(queue: PQueue, waiter: Waiter): void {

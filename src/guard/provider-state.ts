@@ -1,14 +1,17 @@
-import { LRUCache } from 'lru-cache';
 import type { Clock } from '../clock.ts';
 import type { ResolvedConfig } from './config/types.ts';
+import { Generations, type Member } from './deduplication/generations.ts';
 import { Lane } from './lane.ts';
 import { ProviderBreaker, type BreakerState } from './provider-breaker.ts';
 
-/** Provider names may come from clients; the least recently used is forgotten. */
+/** Provider names may come from clients; those not used for long are forgotten, never one of the last five hundred. */
 const MAX_PROVIDERS = 1000;
 
 /** What is known of one provider, whoever calls it. */
-export class ProviderState {
+export class ProviderState implements Member {
+  generation = 0;
+  /** Calls under way. */
+  calls = 0;
   readonly name: string;
   readonly lane: Lane;
   readonly breaker: ProviderBreaker;
@@ -24,6 +27,11 @@ export class ProviderState {
     this.name = name;
     this.lane = lane;
     this.breaker = breaker;
+  }
+
+  /** Forgotten now, it would forget whom it leaves alone, and how many calls run at once. */
+  get isHeld(): boolean {
+    return this.calls > 0 || this.breaker.state === 'OPEN';
   }
 
   succeeded(durationMs: number): void {
@@ -57,7 +65,7 @@ export class ProviderState {
 export class ProviderTable {
   private readonly clock: Clock;
   private readonly onBreakerChange: (provider: string, state: BreakerState) => void;
-  private readonly table: LRUCache<string, ProviderState>;
+  private readonly table = new Generations<ProviderState>(MAX_PROVIDERS);
   private config: ResolvedConfig;
   private last: ProviderState | undefined;
 
@@ -69,12 +77,11 @@ export class ProviderTable {
     this.config = config;
     this.clock = clock;
     this.onBreakerChange = onBreakerChange;
-    this.table = new LRUCache({ max: MAX_PROVIDERS });
   }
 
   configure(config: ResolvedConfig): void {
     this.config = config;
-    for (const state of this.table.values()) {
+    for (const [, state] of this.table) {
       state.lane.configure(laneSettings(config));
       state.breaker.configure(config.circuitBreaker);
       if (!config.enabled || !config.circuitBreaker.enabled) state.breaker.reset();
@@ -93,24 +100,24 @@ export class ProviderTable {
           this.onBreakerChange(name, breakerState);
         }),
       );
-      this.table.set(name, state);
     }
+    this.table.put(name, state);
     this.last = state;
     return state;
   }
 
   find(name: string): ProviderState | undefined {
-    return this.table.peek(name);
+    return this.table.get(name);
   }
 
-  all(): Iterable<ProviderState> {
-    return this.table.values();
+  *all(): Generator<ProviderState> {
+    for (const [, state] of this.table) yield state;
   }
 
   /** Forgets what was learned; calls under way keep the state they began with. */
   clear(): void {
     this.last = undefined;
-    for (const state of this.table.values()) {
+    for (const [, state] of this.table) {
       state.failureCount = 0;
       state.lastFailureAt = 0;
       state.totalRequests = 0;

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { benchOf, held, httpError, networkError, rejectionOf, scripted, tripBreaker } from './support.ts';
+import { benchOf, fateOf, held, httpError, networkError, rejectionOf, scripted, settle, tripBreaker } from './support.ts';
 
 const NO_RETRY = { retry: { enabled: false } };
 
@@ -138,6 +138,27 @@ describe('hostile names', () => {
     expect(providers.mine).toMatchObject({ totalRequests: 21 });
   });
 
+  test('do not make a provider forget its calls under way, or its open breaker', async () => {
+    const { guard, clock } = benchOf({ ...NO_RETRY, queue: { concurrency: 1 }, circuitBreaker: { failureThreshold: 1 } });
+    const first = held();
+    const call = guard.execute(first.fn, 'busy');
+    await rejectionOf(guard.execute(scripted(httpError(500)).fn, 'down'));
+    for (let i = 0; i < 3000; i++) await guard.execute(() => i, `client-${i}`);
+    const { fn, runs } = scripted('x');
+    const second = fateOf(guard.execute(fn, 'busy'));
+    expect(await rejectionOf(guard.execute(fn, 'down'))).toMatchObject({ code: 'CIRCUIT_OPEN' });
+    await settle();
+    expect(runs()).toBe(0);
+    first.finish('x');
+    await call;
+    await settle();
+    expect(second.state).toBe('resolved');
+    await clock.advance(60_000);
+    for (let i = 0; i < 3000; i++) await guard.execute(() => i, `other-${i}`);
+    expect(guard.getStats().providers).not.toHaveProperty('down');
+    expect(guard.getStats().providers).not.toHaveProperty('busy');
+  });
+
   test('a call under way outlives being forgotten', async () => {
     const { guard, clock } = benchOf({ queue: { concurrency: 1 } });
     const first = held();
@@ -233,12 +254,14 @@ describe('a provider with a pool', () => {
     expect(error).not.toHaveProperty('retryAfterMs');
   });
 
-  test('says that a key held by an attempt under way may be back at any moment', async () => {
+  test('names no time for a key held by an attempt under way', async () => {
     const keys = [{ id: 'a', key: 'secret', limits: { concurrency: 1 } }];
     const { guard } = benchOf({ keyManagement: { maxWaitMs: 0, providers: { p: { keys } } } });
     const slow = held();
     const call = guard.execute(slow.fn, 'p');
-    expect(await rejectionOf(guard.execute(() => 1, 'p'))).toMatchObject({ code: 'POOL_EXHAUSTED', retryAfterMs: 0 });
+    const error = await rejectionOf(guard.execute(() => 1, 'p'));
+    expect(error).toMatchObject({ code: 'POOL_EXHAUSTED' });
+    expect(error).not.toHaveProperty('retryAfterMs');
     slow.finish('x');
     await call;
   });

@@ -66,6 +66,7 @@ export class Generations<M extends Member> {
   }
 
   #turn(): void {
+    for (const [key, member] of this.#held) if (!member.isHeld) this.#held.delete(key);
     this.#keepHeld(this.#old);
     // There is no room for two generations of one.
     const hasRoom = this.#max > 1;
