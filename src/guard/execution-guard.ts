@@ -264,6 +264,7 @@ export class ExecutionGuard {
   /** Books the call on its provider, the one its name function speaks of now, and tells who listens. */
   #settle(call: Call, ending: Ending): void {
     call.provider.calls--;
+    if (call.deadlineAt !== Infinity) this.#runtime.interruptions.callEnded(call);
     call.pipeline.callEnded(call, ending);
     if (call.attempts > 0) {
       const provider = this.#bookedOn(call);

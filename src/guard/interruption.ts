@@ -17,8 +17,16 @@ interface Wait {
   isOver: boolean;
   cancel: Cancel | undefined;
   stopListening: (() => void) | undefined;
-  timer: TimerHandle;
+  deadline: Deadline | undefined;
   readonly interrupt: (why: GuardError) => void;
+}
+
+/** A call's deadline. It is kept by its timer alone, which no change of the clock moves. */
+interface Deadline {
+  timer: TimerHandle;
+  isOver: boolean;
+  /** Ends the wait under way, if any. */
+  interrupt: (() => void) | undefined;
 }
 
 /** Waits under way, so that closing the guard can end them. */
@@ -26,6 +34,7 @@ export class Interruptions {
   private readonly clock: Clock;
   private readonly waits = new Set<Wait>();
   private readonly listeners = new Set<(why: GuardError) => void>();
+  private readonly deadlines = new WeakMap<Call, Deadline>();
   private closed = false;
 
   constructor(clock: Clock) {
@@ -44,7 +53,7 @@ export class Interruptions {
         isOver: false,
         cancel: undefined,
         stopListening: undefined,
-        timer: undefined,
+        deadline: undefined,
         interrupt: why => {
           if (!this.finish(wait)) return;
           call.end = 'interrupted';
@@ -97,7 +106,27 @@ export class Interruptions {
     };
   }
 
-  private watch(wait: Wait, { options, provider, trail, deadlineAt }: Call): void {
+  /** The call is over: its deadline need not be kept. */
+  callEnded(call: Call): void {
+    const deadline = this.deadlines.get(call);
+    if (deadline && !deadline.isOver) this.clock.clearTimeout(deadline.timer);
+  }
+
+  private deadlineOf(call: Call): Deadline {
+    let deadline = this.deadlines.get(call);
+    if (!deadline) {
+      const kept: Deadline = { timer: undefined, isOver: false, interrupt: undefined };
+      kept.timer = this.clock.setTimeout(() => {
+        kept.isOver = true;
+        kept.interrupt?.();
+      }, call.deadlineAt - this.clock.now());
+      this.deadlines.set(call, (deadline = kept));
+    }
+    return deadline;
+  }
+
+  private watch(wait: Wait, call: Call): void {
+    const { options, provider, trail, deadlineAt } = call;
     const { signal, deadlineMs } = options;
     const details = { provider: provider.name, attempts: trail };
     if (this.closed) {
@@ -111,9 +140,10 @@ export class Interruptions {
       });
     }
     if (deadlineAt !== Infinity && !wait.isOver) {
-      wait.timer = this.clock.setTimeout(() => {
-        wait.interrupt(new DeadlineError({ ...details, deadlineMs }));
-      }, deadlineAt - this.clock.now());
+      const interrupt = (): void => wait.interrupt(new DeadlineError({ ...details, deadlineMs }));
+      wait.deadline = this.deadlineOf(call);
+      wait.deadline.interrupt = interrupt;
+      if (wait.deadline.isOver) interrupt();
     }
   }
 
@@ -123,7 +153,7 @@ export class Interruptions {
     wait.isOver = true;
     this.waits.delete(wait);
     wait.stopListening?.();
-    if (wait.timer !== undefined) this.clock.clearTimeout(wait.timer);
+    if (wait.deadline) wait.deadline.interrupt = undefined;
     return true;
   }
 }

@@ -276,6 +276,23 @@ describe('deadlineMs', () => {
     expect(call.value).toMatchObject({ code: 'DEADLINE_EXCEEDED', attempts: [{ status: 503 }] });
   });
 
+  test('ends the call in time though the clock is set back, and measures no negative time', async () => {
+    const { guard, clock } = benchOf();
+    const backInTime = (): never => {
+      clock.set(clock.now() - 3_600_000);
+      throw httpError(503);
+    };
+    const fns = [backInTime, held().fn];
+    const call = fateOf(guard.execute(() => fns.shift()!(), { providerName: 'p', deadlineMs: 2000 }));
+    await clock.advance(1999);
+    expect(call.state).toBe('pending');
+    await clock.advance(1);
+    expect(call.value).toMatchObject({ code: 'DEADLINE_EXCEEDED', attempts: [{ durationMs: 0 }] });
+    await guard.execute(() => clock.set(clock.now() - 3_600_000), 'q');
+    expect(guard.getStats().providers.q?.responseTime).toBe(0);
+    expect(clock.pending.foreground).toBe(0);
+  });
+
   test('of a follower is his own: the leader goes on', async () => {
     const { guard, clock } = benchOf();
     const leader = held<undefined>();
