@@ -10,6 +10,9 @@ import { ConfigError } from './errors.ts';
 import type { Events } from './events.ts';
 import { reportKey, reportPool, type KeyReport, type PoolReport } from './key-report.ts';
 
+/** Node's longest timer is not much longer than 24 days. */
+const LONGEST_TIMER_MS = 86_400_000;
+
 export interface ReplaceOptions {
   /** How long both keys serve, in ms; default 0: the old one only finishes what it has begun. */
   readonly overlapMs?: number | undefined;
@@ -105,6 +108,7 @@ export class KeyManager {
     const owner = this.poolOf(pool);
     const old = this.keyOf(pool, keyId);
     const { clock, events } = this.#dependencies;
+    if (!(overlapMs >= 0)) throw new ConfigError([{ path: 'overlapMs', message: `must be 0 or more, got ${overlapMs}` }]);
     const { weight, priority, models, excludeModels, group, limits, tier, region, tags } = old.settings;
     const traits = { weight, priority, models, excludeModels, group, limits, tier, region, tags };
     const newId = this.add(owner.pattern, { ...traits, key: secret, id });
@@ -116,16 +120,24 @@ export class KeyManager {
       owner.drain(old);
       return newId;
     }
+    this.retireAt(retireAt, () => this.retire(owner, old, newId));
+    return newId;
+  }
+
+  /** A timer may be shorter than the overlap: it is set until the time has come. */
+  private retireAt(at: number, retire: () => void): void {
+    const { clock } = this.#dependencies;
+    const delayMs = Math.min(at - clock.now(), LONGEST_TIMER_MS);
     const timer = clock.setTimeout(
       () => {
         this.#retirements.delete(timer);
-        this.retire(owner, old, newId);
+        if (clock.now() < at) this.retireAt(at, retire);
+        else retire();
       },
-      overlapMs,
+      delayMs,
       true,
     );
     this.#retirements.add(timer);
-    return newId;
   }
 
   /**

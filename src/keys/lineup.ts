@@ -48,6 +48,7 @@ const LAST_RESORT = Infinity;
  */
 export class Lineup {
   readonly model: string | undefined;
+  private readonly served: string | undefined;
   private readonly options: LineupOptions;
   private readonly tiers: Tier[] = [];
   private readonly parked = new IndexedHeap<Parked>((a, b) => a.until - b.until || a.position - b.position);
@@ -56,13 +57,18 @@ export class Lineup {
   private pendingParked = 0;
   private blocked: Blocked = { at: Infinity, pending: false };
 
-  constructor(model: string | undefined, options: LineupOptions) {
+  /**
+   * @param model whom the lineup is for alone; undefined where it is for several
+   * @param served a model that all its keys serve
+   */
+  constructor(model: string | undefined, options: LineupOptions, served = model) {
     this.model = model;
+    this.served = served;
     this.options = options;
   }
 
   add(key: PoolKey): void {
-    if (key.servesModel(this.model)) this.enter(key);
+    if (key.servesModel(this.served)) this.enter(key);
   }
 
   remove(key: PoolKey): void {

@@ -17,6 +17,8 @@ import { WaitLine } from './wait-line.ts';
 
 /** Models are named by callers, so the lineups kept are bounded; the oldest is rebuilt when needed. */
 const MAX_LINEUPS = 64;
+/** Models are named by callers: of so many it is remembered which keys serve them. */
+const MAX_REPRESENTED = 1024;
 /** Of more models than this, the further ones share a lineup: slower where keys are away, but as right. */
 const MAX_DISTINGUISHED = 256;
 
@@ -69,7 +71,11 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** Keys that are draining; their ids are free. */
   private readonly leaving = new Set<PoolKey>();
   private lineups = new Map<string | undefined, Lineup>();
-  /** Some keys serve some models only, so that every model has a lineup of its own. */
+  /** Of each model, one that the same keys serve: they share a lineup. */
+  private readonly representatives = new Map<string, string>();
+  /** By which of the keys serve it. */
+  private readonly firstServed = new Map<string, string>();
+  /** Some keys serve some models only, so that not all models share one lineup. */
   private hasFilters = false;
   private hasTokenLimits = false;
   /** Models some key or group was refused for. */
@@ -148,7 +154,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.look(demand.now);
     const lineup = this.lineupFor(demand.model);
     for (;;) {
-      const key = this.preferred(lineup, demand, tried, preferredId) ?? lineup.find(demand, tried);
+      const key = this.preferred(demand, tried, preferredId) ?? lineup.find(demand, tried);
       if (!key) {
         this.blocked = lineup.whyBlocked;
         return undefined;
@@ -170,7 +176,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     const lineup = this.lineupFor(demand.model);
     const claimed = new Set<PoolKey>();
     while (claimed.size < MOST_PASSED_OVER) {
-      const key = this.preferred(lineup, demand, claimed, preferredId) ?? lineup.find(demand, claimed);
+      const key = this.preferred(demand, claimed, preferredId) ?? lineup.find(demand, claimed);
       if (!key) return undefined;
       if (!this.validatesFirst(key, demand.model) && !this.isClaimed(key, demand.now)) return this.take(lineup, key, demand);
       claimed.add(key);
@@ -432,13 +438,12 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   private preferred(
-    lineup: Lineup,
     demand: Demand,
     tried: ReadonlySet<PoolKey> | undefined,
     id: string | undefined,
   ): PoolKey | undefined {
     const key = id === undefined ? undefined : this.byId.get(id);
-    if (!key || tried?.has(key) || !key.servesModel(lineup.model) || key.gate.lastInLine) return undefined;
+    if (!key || tried?.has(key) || !key.servesModel(demand.model) || key.gate.lastInLine) return undefined;
     return key.availableAt(demand, this.settings.dayReset) <= demand.now ? key : undefined;
   }
 
@@ -463,6 +468,7 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** What keys are limited to decides how calls are told apart. */
   private note({ models, excludeModels, limits }: NormalizedKey): void {
+    this.forgetRepresentatives();
     if (models?.length || excludeModels?.length) this.hasFilters = true;
     if (limitsTokens(limits)) this.hasTokenLimits = true;
   }
@@ -494,6 +500,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.leaving.delete(key);
     for (const lineup of this.lineups.values()) lineup.remove(key);
     this.slots[key.position] = undefined;
+    this.forgetRepresentatives();
     this.holes.push(key.position);
     this.leaveGroup(key);
     this.settlement.forget(key);
@@ -513,7 +520,27 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   private lineupName(model: string | undefined): string | undefined {
     if (model === undefined) return undefined;
-    return this.hasFilters || this.distinguished.has(model) ? model : undefined;
+    if (this.distinguished.has(model)) return `only ${model}`;
+    return this.hasFilters ? `like ${this.representativeOf(model)}` : undefined;
+  }
+
+  /** The first model seen that the same keys serve. */
+  private representativeOf(model: string): string {
+    let representative = this.representatives.get(model);
+    if (representative === undefined) {
+      let served = '';
+      for (const key of this.keys()) served += key.servesModel(model) ? '1' : '0';
+      representative = this.firstServed.get(served) ?? model;
+      if (this.representatives.size >= MAX_REPRESENTED) this.forgetRepresentatives();
+      this.firstServed.set(served, representative);
+      this.representatives.set(model, representative);
+    }
+    return representative;
+  }
+
+  private forgetRepresentatives(): void {
+    this.representatives.clear();
+    this.firstServed.clear();
   }
 
   private lineupFor(model: string | undefined): Lineup {
@@ -526,15 +553,17 @@ export class Pool implements LeaseHolder, SettlementPool {
           break;
         }
       }
-      lineup = this.createLineup(name);
+      lineup = this.createLineup(model, name);
       this.lineups.set(name, lineup);
     }
     return lineup;
   }
 
-  private createLineup(model: string | undefined): Lineup {
+  private createLineup(model: string | undefined, name: string | undefined): Lineup {
     const { strategy, dayReset } = this.settings;
-    const lineup = new Lineup(model, { strategy, random: this.dependencies.random, dayReset });
+    const own = model !== undefined && this.distinguished.has(model) ? model : undefined;
+    const served = name === undefined ? undefined : model;
+    const lineup = new Lineup(own, { strategy, random: this.dependencies.random, dayReset }, served);
     for (const key of this.keys()) if (!key.draining) lineup.add(key);
     return lineup;
   }

@@ -12,6 +12,8 @@ const DISABLED_FACTOR = 10;
 const MAX_DOUBLING = 64;
 /** Keys remembered as refused together with others; the oldest is forgotten first. */
 const MOST_DOUBTED = 100;
+/** Suspects to be vouched for: callers name models without end. The oldest has to prove itself. */
+const MOST_SUSPECTED = 10_000;
 /** No reset a provider speaks of lies further ahead than the end of a month. */
 const LONGEST_COOLDOWN_MS = 31 * 86_400_000;
 
@@ -222,6 +224,10 @@ export class Settlement {
     } else {
       const until = from === 'suspect' ? now + this.backoff(this.pool.cooldown.initialMs, gate.strikes - 1) : now;
       gate.suspect(until, fault.kind, now);
+      for (const oldest of this.suspects.keys()) {
+        if (this.suspects.size < MOST_SUSPECTED) break;
+        this.suspects.delete(oldest);
+      }
       this.suspects.set(gate, { key, kind: fault.kind, before });
     }
     if (gate.state !== from) this.report(lease, fault, gate, from);
