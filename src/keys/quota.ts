@@ -27,26 +27,25 @@ export interface QuotaUse {
 /** When the provider's day ends; a rolling day where the provider has none. */
 export type DayReset = (now: number) => number;
 
-const DIMENSIONS: readonly QuotaDimension[] = ['rpm', 'rpd', 'tpm', 'tpd'];
-const isTokens = (dimension: QuotaDimension): boolean => dimension === 'tpm' || dimension === 'tpd';
+const DIMENSIONS = ['rpm', 'rpd', 'tpm', 'tpd'] as const satisfies readonly QuotaDimension[];
 
 /** All windows of one key or one group: checked together, then reserved together. */
 export class Quota {
   readonly concurrency: number;
-  private readonly requests: QuotaWindow[] = [];
-  private readonly tokens: QuotaWindow[] = [];
-  private readonly byDimension = new Map<QuotaDimension, QuotaWindow>();
+  private readonly rpm: QuotaWindow | undefined;
+  private readonly rpd: QuotaWindow | undefined;
+  private readonly tpm: QuotaWindow | undefined;
+  private readonly tpd: QuotaWindow | undefined;
 
   private constructor(limits: QuotaLimits, dayReset: DayReset | undefined, previous: Quota | undefined) {
     this.concurrency = limits.concurrency ?? Infinity;
-    for (const dimension of DIMENSIONS) {
-      const limit = limits[dimension];
-      if (limit === undefined) continue;
-      const window = previous?.byDimension.get(dimension) ?? createWindow(dimension, limit, dayReset);
-      window.limit = limit;
-      this.byDimension.set(dimension, window);
-      (isTokens(dimension) ? this.tokens : this.requests).push(window);
-    }
+    const perDay = (limit: number): QuotaWindow =>
+      dayReset ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, DAY_MS);
+    const perMinute = (limit: number): QuotaWindow => new SlidingWindow(limit, MINUTE_MS);
+    this.rpm = windowFor(limits.rpm, previous?.rpm, perMinute);
+    this.rpd = windowFor(limits.rpd, previous?.rpd, perDay);
+    this.tpm = windowFor(limits.tpm, previous?.tpm, perMinute);
+    this.tpd = windowFor(limits.tpd, previous?.tpd, perDay);
   }
 
   /** No quota object where nothing is limited; what `previous` has counted is carried over. */
@@ -67,32 +66,42 @@ export class Quota {
 
   /** The earliest time a request of that many tokens fits; `Infinity` where it never will. */
   availableAt(tokens: number, now: number): number {
+    const { rpm, rpd, tpm, tpd } = this;
     let at = now;
-    for (const window of this.requests) at = Math.max(at, window.availableAt(1, now));
-    for (const window of this.tokens) at = Math.max(at, window.availableAt(tokens, now));
+    if (rpm) at = Math.max(at, rpm.availableAt(1, now));
+    if (rpd) at = Math.max(at, rpd.availableAt(1, now));
+    if (tpm) at = Math.max(at, tpm.availableAt(tokens, now));
+    if (tpd) at = Math.max(at, tpd.availableAt(tokens, now));
     return at;
   }
 
   reserve(tokens: number, now: number): void {
-    for (const window of this.requests) window.add(1, now);
-    if (tokens > 0) for (const window of this.tokens) window.add(tokens, now);
+    this.rpm?.add(1, now);
+    this.rpd?.add(1, now);
+    if (tokens > 0) {
+      this.tpm?.add(tokens, now);
+      this.tpd?.add(tokens, now);
+    }
   }
 
   /** Takes a reservation made at `at` back. */
   refund(tokens: number, at: number, now: number): void {
-    for (const window of this.requests) window.adjust(at, -1, now);
-    for (const window of this.tokens) window.adjust(at, -tokens, now);
+    this.rpm?.adjust(at, -1, now);
+    this.rpd?.adjust(at, -1, now);
+    this.settleTokens(at, tokens, 0, now);
   }
 
   /** Replaces the tokens counted for a reservation made at `at`. */
   settleTokens(at: number, before: number, after: number, now: number): void {
-    if (after === before) return;
-    for (const window of this.tokens) window.adjust(at, after - before, now);
+    this.tpm?.adjust(at, after - before, now);
+    this.tpd?.adjust(at, after - before, now);
   }
 
   use(now: number): Partial<Record<QuotaDimension, QuotaUse>> {
     const use: Partial<Record<QuotaDimension, QuotaUse>> = {};
-    for (const [dimension, window] of this.byDimension) {
+    for (const dimension of DIMENSIONS) {
+      const window = this[dimension];
+      if (!window) continue;
       const used = window.used(now);
       use[dimension] = { limit: window.limit, used, left: Math.max(0, window.limit - used) };
     }
@@ -100,7 +109,14 @@ export class Quota {
   }
 }
 
-function createWindow(dimension: QuotaDimension, limit: number, dayReset: DayReset | undefined): QuotaWindow {
-  if (dimension === 'rpm' || dimension === 'tpm') return new SlidingWindow(limit, MINUTE_MS);
-  return dayReset ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, DAY_MS);
+/** Undefined where there is no limit. What was counted goes on under a new one. */
+function windowFor(
+  limit: number | undefined,
+  previous: QuotaWindow | undefined,
+  create: (limit: number) => QuotaWindow,
+): QuotaWindow | undefined {
+  if (limit === undefined) return undefined;
+  const window = previous ?? create(limit);
+  window.limit = limit;
+  return window;
 }

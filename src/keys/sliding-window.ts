@@ -161,7 +161,7 @@ export class SlidingWindow implements QuotaWindow {
   }
 }
 
-/** A plain array: one of doubles takes less than half of a typed array's memory, and is found in one step instead of two. */
+/** A plain array: of doubles, it takes less than half of a typed array's memory, and is one step less away. */
 function arrayOf(pairs: number): number[] {
   // Not a whole number: it decides that the engine stores numbers side by side, and not pointers to them.
   return new Array<number>(pairs * 2).fill(0.5);
