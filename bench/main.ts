@@ -8,7 +8,7 @@ import { failover } from './failover.ts';
 import { importBench } from './import.ts';
 import { keyLease } from './key-lease.ts';
 import { memory } from './memory.ts';
-import { aimsToText, toText, writeInto, type Aim, type Results } from './report.ts';
+import { aimsToText, toMarkdown, toSummary, toText, writeInto, type Aim, type Results } from './report.ts';
 import type { Section } from './section.ts';
 import { loadSubject, type Subject } from './subject.ts';
 
@@ -42,7 +42,10 @@ const results: Results = { machine: machine(), sections, aims: aimsOf(sections) 
 if (results.aims.length > 0) console.log(aimsToText(results.aims));
 if (options.only === undefined) {
   writeFileSync(path.join(import.meta.dirname, 'results.json'), `${JSON.stringify(results, undefined, 2)}\n`);
-  if (options.readme) writeInto(path.join(root, 'README.md'), results);
+  if (options.readme) {
+    writeInto(path.join(root, 'README.md'), toSummary(results));
+    writeInto(path.join(root, 'docs/benchmarks.md'), toMarkdown(results));
+  }
 } else if (options.readme) {
   throw new Error('--readme needs all of them: leave --only out');
 }

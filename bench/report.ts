@@ -42,32 +42,50 @@ export function aimsToText(aims: readonly Aim[]): string {
   return ['aims', ...lines].join('\n');
 }
 
-export function toMarkdown({ machine, sections }: Results): string {
-  const { cpu, cores, node, date } = machine;
-  const tables = sections.map(({ name, note, rows }) =>
-    [
-      `**${name}**${note === undefined ? '' : `. ${note}`}`,
-      '',
-      '| | | ratio |',
-      '|---|--:|--:|',
-      ...rows.map(row => `| ${row.label} | ${valueOf(row)} | ${ratioOf(row)} |`),
-    ].join('\n'),
-  );
-  const measured = `Measured by \`npm run bench\` with Node ${node} on ${cores} cores of ${cpu}, ${date.slice(0, 10)}.`;
-  return [measured, ...tables].join('\n\n');
+/** Every table. */
+export function toMarkdown(results: Results): string {
+  return [measuredOn(results), ...results.sections.map(toTable)].join('\n\n');
+}
+
+/** The table of calls made one after the other, and what was aimed at. */
+export function toSummary(results: Results): string {
+  const calls = results.sections.filter(({ name }) => name.startsWith('call overhead')).slice(0, 1);
+  return [measuredOn(results), ...calls.map(toTable), toAimsTable(results.aims)].join('\n\n');
+}
+
+function measuredOn({ machine: { cpu, cores, node, date } }: Results): string {
+  return `Measured by \`npm run bench\` with Node ${node} on ${cores} cores of ${cpu}, ${date.slice(0, 10)}.`;
+}
+
+function toTable({ name, note, rows }: Section): string {
+  return [
+    `**${name}**${note === undefined ? '' : `. ${note}`}`,
+    '',
+    '| | | ratio |',
+    '|---|--:|--:|',
+    ...rows.map(row => `| ${row.label} | ${valueOf(row)} | ${ratioOf(row)} |`),
+  ].join('\n');
+}
+
+function toAimsTable(aims: readonly Aim[]): string {
+  const rows = aims.map(({ label, value, most, unit }) => {
+    const verdict = value <= most ? 'met' : 'missed';
+    return `| ${label} | ${round(value)}${unit} | ${most}${unit} | ${verdict} |`;
+  });
+  return ['| what was aimed at | measured | at most | |', '|---|--:|--:|---|', ...rows].join('\n');
 }
 
 /**
- * Puts the tables between the marks of a page.
+ * Puts text between the marks of a page.
  *
  * @throws Error where the page does not have both marks, in order
  */
-export function writeInto(file: string, results: Results): void {
+export function writeInto(file: string, markdown: string): void {
   const page = readFileSync(file, 'utf8');
   const start = page.indexOf(START);
   const end = page.indexOf(END);
   if (start < 0 || end < start) throw new Error(`${file} has no ${START} ... ${END}`);
-  writeFileSync(file, `${page.slice(0, start + START.length)}\n\n${toMarkdown(results)}\n\n${page.slice(end)}`);
+  writeFileSync(file, `${page.slice(0, start + START.length)}\n\n${markdown}\n\n${page.slice(end)}`);
 }
 
 function valueOf({ value, unit }: Row): string {
