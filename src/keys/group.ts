@@ -5,14 +5,16 @@ import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 
 /** Keys that share one quota: one project, one organisation, one account. Most have a single key. */
 export class QuotaGroup extends Gated {
-  readonly id: string;
+  // What every lease looks at comes first, as in PoolKey.
   quota: Quota | undefined;
   inFlight = 0;
-  private first: PoolKey | undefined;
-  private others: Set<PoolKey> | undefined;
   /** Leases under way, oldest first, linked through the leases themselves. */
   private oldest: Lease | undefined;
   private newest: Lease | undefined;
+
+  readonly id: string;
+  private first: PoolKey | undefined;
+  private others: Set<PoolKey> | undefined;
 
   constructor(id: string) {
     super();

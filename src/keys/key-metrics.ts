@@ -8,10 +8,8 @@ export interface LatencySummary {
 
 /** What a key has done, for stats. The maps are made on first use: an idle key holds a few numbers. */
 export class KeyMetrics {
-  requests = 0;
   successes = 0;
   rateLimitHits = 0;
-  lastUsedAt = 0;
   inputTokens = 0;
   outputTokens = 0;
   cost = 0;

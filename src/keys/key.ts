@@ -24,29 +24,35 @@ export interface Demand {
 
 /** One API key of a pool, with everything that was learned about it. */
 export class PoolKey extends Gated implements KeyView {
-  readonly id: string;
+  // What every lease looks at comes first: of a hundred thousand keys, most have to be fetched from memory.
   readonly position: number;
-  readonly metrics = new KeyMetrics();
   /** Attempts under way stay with the group they began in. */
   quotaGroup: QuotaGroup;
+  private quota: Quota | undefined;
   inFlight = 0;
+  /** Taken out of use by a person, with the reason; survives every success. */
+  held: string | undefined;
+  /** Not leased any more; leaves the pool when its last attempt has settled. */
+  draining = false;
+  /** Attempts, those under way included. */
+  requests = 0;
+  /** Epoch ms; 0 before the first attempt. */
+  lastUsedAt = 0;
+
+  readonly id: string;
+  readonly metrics = new KeyMetrics();
   latencyMs = 0;
   errorRate = 0;
   /** Provider failures of late; undefined while there are none. */
   failing: FailureRun | undefined = undefined;
   /** Attempts admitted at once while the key comes back; 0 when it is fully back. */
   ramp = 0;
-  /** Taken out of use by a person, with the reason; survives every success. */
-  held: string | undefined;
   /** Validations in a row that could not tell. */
   inconclusive = 0;
-  /** Not leased any more; leaves the pool when its last attempt has settled. */
-  draining = false;
 
   #settings: NormalizedKey;
   readonly #secret: string;
   private accepts: ((model: string) => boolean) | undefined;
-  private quota: Quota | undefined;
 
   constructor(settings: NormalizedKey, position: number, group: QuotaGroup) {
     super();
@@ -153,8 +159,8 @@ export class PoolKey extends Gated implements KeyView {
 
   onLease(lease: Lease, dayReset: DayReset | undefined): void {
     this.inFlight++;
-    this.metrics.requests++;
-    this.metrics.lastUsedAt = lease.at;
+    this.requests++;
+    this.lastUsedAt = lease.at;
     this.quotaFor(dayReset)?.reserve(lease.tokens, lease.at);
     lease.group.onLease(lease);
   }

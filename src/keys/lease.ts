@@ -119,7 +119,7 @@ export class Lease {
   cancel(now: number): void {
     if (this.released) return;
     // A failure to connect is a request all the same; an attempt that was never begun is none.
-    if (!this.judged) this.key.metrics.requests--;
+    if (!this.judged) this.key.requests--;
     this.key.usedQuota?.refund(this.settledTokens, this.at, now);
     this.group.quota?.refund(this.settledTokens, this.at, now);
     this.settledTokens = 0;

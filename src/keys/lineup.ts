@@ -218,6 +218,6 @@ function isTier(place: Tier | Parked): place is Tier {
 /** A strategy that proposes nothing, or a key that is not ready, must not stop the call. */
 function propose(tier: Tier, request: SelectionRequest): PoolKey {
   const proposal = tier.strategy.select(tier.ready, request);
-  const key = proposal && tier.ready.next(proposal.position);
+  const key = proposal && tier.ready.at(proposal.position);
   return key && key === proposal ? key : tier.ready.next(0)!;
 }
