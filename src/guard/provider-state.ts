@@ -1,4 +1,6 @@
 import type { Clock } from '../clock.ts';
+import type { FaultProfile } from '../faults/fault.ts';
+import { profileFor } from '../faults/profiles.ts';
 import type { ResolvedConfig } from './config/types.ts';
 import { Generations, type Member } from './deduplication/generations.ts';
 import { Lane } from './lane.ts';
@@ -15,6 +17,8 @@ export class ProviderState implements Member {
   readonly name: string;
   readonly lane: Lane;
   readonly breaker: ProviderBreaker;
+  /** How its answers are read where its pool does not say. */
+  readonly profile: FaultProfile;
   totalRequests = 0;
   failureCount = 0;
   lastFailureAt = 0;
@@ -27,6 +31,7 @@ export class ProviderState implements Member {
     this.name = name;
     this.lane = lane;
     this.breaker = breaker;
+    this.profile = profileFor(name);
   }
 
   /** Forgotten now, it would forget whom it leaves alone, and how many calls run at once. */

@@ -2,7 +2,6 @@ import type { TimerHandle } from '../../clock.ts';
 import { classify } from '../../faults/classify.ts';
 import { isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
 import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
-import { profileFor } from '../../faults/profiles.ts';
 import { abortAttempt, AttemptContext, endAttempt } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
@@ -162,5 +161,5 @@ function faultOf(call: Call, subject: unknown, evidence: Evidence, now: number):
 }
 
 function profileOf({ pool, provider }: Call): FaultProfile {
-  return pool?.settings.profile ?? profileFor(provider.name);
+  return pool?.settings.profile ?? provider.profile;
 }

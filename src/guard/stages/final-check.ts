@@ -21,11 +21,11 @@ export function finalCheckStage(runtime: Runtime, asksBreaker: boolean): Stage {
 
   return {
     enter(call, next) {
-      const { options: { signal }, provider: { breaker, name }, trail } = call;
+      const { options: { signal }, provider: { breaker, name } } = call;
       if (signal?.aborted) {
-        return interrupted(call, new AbortedError({ provider: name, attempts: trail, cause: signal.reason }));
+        return interrupted(call, new AbortedError({ provider: name, attempts: call.trail, cause: signal.reason }));
       }
-      if (interruptions.isClosed) return interrupted(call, new ClosedError({ provider: name, attempts: trail }));
+      if (interruptions.isClosed) return interrupted(call, new ClosedError({ provider: name, attempts: call.trail }));
       if (!asksBreaker || breaker.isClosed || call.isProbe) {
         // It may have opened and closed since the call came: the call has its say as one that begins now.
         if (call.attempts === 0 && call.breakerEpoch !== undefined) call.breakerEpoch = breaker.currentEpoch;
