@@ -1,10 +1,9 @@
-import type { Clock } from '../clock.ts';
 import { concealed, INSPECT } from '../keys/concealed.ts';
 import type { Lease } from '../keys/lease.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
-import type { Interruptions } from './interruption.ts';
 import type { CallContext, Usage } from './options.ts';
+import type { Runtime } from './runtime.ts';
 import { whenStreamEnds } from './stream.ts';
 
 /** Aborts the signal of the context, for the attempt's end or its caller's sake. */
@@ -12,6 +11,13 @@ export let abortAttempt: (context: AttemptContext, reason: unknown) => void;
 
 /** The attempt is over. What it was answered with may be a stream, which its caller can still abort. */
 export let endAttempt: (context: AttemptContext, value: unknown) => void;
+
+/** The signal of an attempt, with the ways to hear no more of its caller's abort and of the guard's end. */
+interface Link {
+  readonly controller: AbortController;
+  forgetCaller: (() => void) | undefined;
+  forgetGuard: (() => void) | undefined;
+}
 
 /** The callback's context. What most callbacks do not ask for is made when it is asked for. */
 export class AttemptContext implements CallContext {
@@ -22,15 +28,11 @@ export class AttemptContext implements CallContext {
   readonly attempt: number;
   readonly #lease: Lease | undefined;
   readonly #callerSignal: AbortSignal | undefined;
-  readonly #clock: Clock;
-  readonly #interruptions: Interruptions;
-  #controller: AbortController | undefined;
-  #aborted: { readonly reason: unknown } | undefined;
-  #forgetCaller: (() => void) | undefined;
-  #forgetGuard: (() => void) | undefined;
-  #hasEnded = false;
-  /** The answer, too, has been read to its end: nobody would take a listener back. */
-  #isOver = false;
+  readonly #runtime: Runtime;
+  /** Made when the signal is asked for, or has to abort. */
+  #link: Link | undefined;
+  /** `over`: the answer, too, has been read to its end, and nobody would take a listener back. */
+  #phase: 'under way' | 'ended' | 'over' = 'under way';
 
   // Not methods of the object: the callback holds it, and is neither to abort nor to end its own attempt.
   static {
@@ -38,7 +40,7 @@ export class AttemptContext implements CallContext {
     endAttempt = (context, value) => context.#end(value);
   }
 
-  constructor(call: Call, clock: Clock, interruptions: Interruptions) {
+  constructor(call: Call, runtime: Runtime) {
     const { lease } = call;
     const apiKey = lease ? lease.key.reveal() : call.environmentKey;
     if (apiKey !== undefined) this.apiKey = apiKey;
@@ -48,36 +50,30 @@ export class AttemptContext implements CallContext {
     this.attempt = call.attempts;
     this.#lease = lease;
     this.#callerSignal = call.options.signal;
-    this.#clock = clock;
-    this.#interruptions = interruptions;
+    this.#runtime = runtime;
   }
 
   get signal(): AbortSignal {
-    if (!this.#controller) {
-      this.#controller = new AbortController();
-      if (this.#aborted) this.#controller.abort(this.#aborted.reason);
-      else this.#connect();
-    }
-    return this.#controller.signal;
+    return (this.#link ??= this.#connect()).controller.signal;
   }
 
   get reportUsage(): (usage: Usage) => void {
-    return usage => this.#lease?.reportUsage(usage, this.#clock.now());
+    return usage => this.#lease?.reportUsage(usage, this.#runtime.clock.now());
   }
 
   #abort(reason: unknown): void {
-    if (this.#aborted) return;
-    this.#aborted = { reason };
-    this.#controller?.abort(reason);
+    this.#link ??= unconnected();
+    // The first reason stays.
+    this.#link.controller.abort(reason);
   }
 
   #end(value: unknown): void {
-    this.#hasEnded = true;
-    this.#forgetGuard?.();
+    this.#phase = 'ended';
+    this.#link?.forgetGuard?.();
     if (!this.#callerSignal) return;
     const over = (): void => {
-      this.#isOver = true;
-      this.#forgetCaller?.();
+      this.#phase = 'over';
+      this.#link?.forgetCaller?.();
     };
     if (!whenStreamEnds(value, over)) over();
   }
@@ -91,11 +87,18 @@ export class AttemptContext implements CallContext {
     return concealed(this);
   }
 
-  #connect(): void {
+  #connect(): Link {
+    const link = unconnected();
+    const { controller } = link;
     const signal = this.#callerSignal;
-    if (signal?.aborted) this.#abort(signal.reason);
-    else if (signal && !this.#isOver) this.#forgetCaller = onAbort(signal, () => this.#abort(signal.reason));
+    if (signal?.aborted) controller.abort(signal.reason);
+    else if (signal && this.#phase !== 'over') link.forgetCaller = onAbort(signal, () => controller.abort(signal.reason));
     // A generator may ask only while it is read; its attempt, which the guard could end, is over then.
-    if (!this.#hasEnded) this.#forgetGuard = this.#interruptions.onClose(why => this.#abort(why));
+    if (this.#phase === 'under way') link.forgetGuard = this.#runtime.interruptions.onClose(why => controller.abort(why));
+    return link;
   }
+}
+
+function unconnected(): Link {
+  return { controller: new AbortController(), forgetCaller: undefined, forgetGuard: undefined };
 }

@@ -115,7 +115,7 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.unsent = true;
     if (call.failure) discard(call.failure.outcome);
     const startedAt = call.now;
-    const context = new AttemptContext(call, clock, interruptions);
+    const context = new AttemptContext(call, runtime);
     let value: unknown;
     try {
       value = await (isBounded(call) ? bounded(call, context) : begin(call, context));
