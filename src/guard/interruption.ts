@@ -1,7 +1,8 @@
 import type { Clock, TimerHandle } from '../clock.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
-import { AbortedError, ClosedError, DeadlineError, type GuardError } from './errors.ts';
+import { Chain, type Link } from './chain.ts';
+import { AbortedError, ClosedError, DeadlineError, type GuardError, type GuardErrorDetails } from './errors.ts';
 
 /** Settles the wait, once; later calls do nothing. */
 export interface Settle<T> {
@@ -13,12 +14,17 @@ export interface Settle<T> {
 export type Cancel = (why: GuardError) => void;
 
 /** One wait under way. */
-interface Wait {
+interface Wait extends Link<Wait> {
   isOver: boolean;
   cancel: Cancel | undefined;
   stopListening: (() => void) | undefined;
   deadline: Deadline | undefined;
   readonly interrupt: (why: GuardError) => void;
+}
+
+/** Somebody who is to hear of the guard's end. */
+interface Listener extends Link<Listener> {
+  readonly hear: (why: GuardError) => void;
 }
 
 /** A call's deadline. It is kept by its timer alone, which no change of the clock moves. */
@@ -32,8 +38,8 @@ interface Deadline {
 /** Waits under way, so that closing the guard can end them. */
 export class Interruptions {
   private readonly clock: Clock;
-  private readonly waits = new Set<Wait>();
-  private readonly listeners = new Set<(why: GuardError) => void>();
+  private readonly waits = new Chain<Wait>();
+  private readonly listeners = new Chain<Listener>();
   private readonly deadlines = new WeakMap<Call, Deadline>();
   private closed = false;
 
@@ -50,6 +56,8 @@ export class Interruptions {
   wait<T>(call: Call, begin: (settle: Settle<T>) => Cancel | undefined): Promise<T> {
     return new Promise<T>((resolve, reject) => {
       const wait: Wait = {
+        before: undefined,
+        after: undefined,
         isOver: false,
         cancel: undefined,
         stopListening: undefined,
@@ -95,11 +103,12 @@ export class Interruptions {
   close(): void {
     this.closed = true;
     for (const { interrupt } of [...this.waits]) interrupt(new ClosedError());
-    for (const listener of [...this.listeners]) listener(new ClosedError());
+    for (const { hear } of [...this.listeners]) hear(new ClosedError());
   }
 
   /** Hears of the guard's end. Returns the way to stop. */
-  onClose(listener: (why: GuardError) => void): () => void {
+  onClose(hear: (why: GuardError) => void): () => void {
+    const listener: Listener = { hear, before: undefined, after: undefined };
     this.listeners.add(listener);
     return () => {
       this.listeners.delete(listener);
@@ -126,21 +135,21 @@ export class Interruptions {
   }
 
   private watch(wait: Wait, call: Call): void {
-    const { options, provider, trail, deadlineAt } = call;
+    const { options, provider, deadlineAt } = call;
     const { signal, deadlineMs } = options;
-    const details = { provider: provider.name, attempts: trail };
+    const details = (): GuardErrorDetails => ({ provider: provider.name, attempts: call.trail });
     if (this.closed) {
-      wait.interrupt(new ClosedError(details));
+      wait.interrupt(new ClosedError(details()));
       return;
     }
     if (signal) {
       wait.stopListening = onAbort(signal, () => {
         const cause: unknown = signal.reason;
-        wait.interrupt(new AbortedError({ ...details, cause }));
+        wait.interrupt(new AbortedError({ ...details(), cause }));
       });
     }
     if (deadlineAt !== Infinity && !wait.isOver) {
-      const interrupt = (): void => wait.interrupt(new DeadlineError({ ...details, deadlineMs }));
+      const interrupt = (): void => wait.interrupt(new DeadlineError({ ...details(), deadlineMs }));
       wait.deadline = this.deadlineOf(call);
       wait.deadline.interrupt = interrupt;
       if (wait.deadline.isOver) interrupt();

@@ -1,5 +1,6 @@
 import PQueue from 'p-queue';
 import type { Clock, TimerHandle } from '../clock.ts';
+import { Chain, type Link } from './chain.ts';
 import type { Settle } from './interruption.ts';
 
 export interface LaneSettings {
@@ -21,7 +22,7 @@ export interface SlotHolder {
 }
 
 /** A call in the waiting room. Emptied when it leaves: the queue finds out later. */
-interface Waiter {
+interface Waiter extends Link<Waiter> {
   readonly priority: number;
   begin: (() => void) | undefined;
 }
@@ -42,7 +43,7 @@ export class Lane {
   private readonly clock: Clock;
   private queue: PQueue | undefined;
   /** In order of arrival; the queue may still hold others, which have left. */
-  private readonly waiters = new Set<Waiter>();
+  private readonly waiters = new Chain<Waiter>();
   private lastStartAt = -Infinity;
   private timer: TimerHandle;
   private timerAt = Infinity;
@@ -76,6 +77,8 @@ export class Lane {
     const queue = (this.queue ??= new PQueue({ autoStart: false }));
     const queuedAt = this.clock.now();
     const waiter: Waiter = {
+      before: undefined,
+      after: undefined,
       priority,
       begin: () => {
         this.waiters.delete(waiter);
