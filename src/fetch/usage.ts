@@ -70,8 +70,9 @@ export function usageIn(answer: unknown): Usage | undefined {
       sum(google, 'candidatesTokenCount', 'thoughtsTokenCount'),
     );
   }
-  // Anthropic's first event has it in the message, OpenAI's last one in the response, Cohere's in the delta.
-  const found = [answer, ...['message', 'response', 'delta'].map(name => property(answer, name))]
+  // Anthropic's first event has it in the message, OpenAI's last one in the response, Cohere's in the delta, and
+  // Groq's in a field of its own.
+  const found = [answer, ...['message', 'response', 'delta', 'x_groq'].map(name => property(answer, name))]
     .map(each => property(each, 'usage'))
     .find(isRecord);
   if (!found) return undefined;

@@ -27,6 +27,8 @@ test.each([
   ['Cohere', { usage: { billed_units: { output_tokens: 2 }, tokens: {} } }, { outputTokens: 2 }],
   ['Bedrock', { usage: { inputTokens: 1, outputTokens: 2 } }, { inputTokens: 1, outputTokens: 2 }],
   ['the end of a response', { response: { usage: { input_tokens: 1 } } }, { inputTokens: 1 }],
+  ['Groq\'s stream', { choices: [], x_groq: { usage: { prompt_tokens: 1, completion_tokens: 2 } } },
+    { inputTokens: 1, outputTokens: 2 }],
   ['the end of a message', { delta: { usage: { output_tokens: 2 } } }, { outputTokens: 2 }],
   ['nothing of numbers', { usage: { prompt_tokens: 'many' } }, undefined],
   ['nothing at all', { usage: null }, undefined],

@@ -1,7 +1,7 @@
 import { geminiError } from './gemini-errors.ts';
 import type { GeminiFailure } from './gemini-errors.ts';
 import type { IncomingRequest, Reply } from './http-host.ts';
-import { countTokens, pieces, promptText, readJson } from './json.ts';
+import { countTokens, echo, pieces, promptText, readJson } from './json.ts';
 import { startLoopback } from './loopback-server.ts';
 import type {
   CommonFailure,
@@ -42,14 +42,18 @@ const MODELS = ['gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-2.5-flash-lite'];
  * Every API version is served alike: @google/genai 3 asks for v1, earlier ones for v1beta.
  */
 export function startGemini(description: GeminiDescription): Promise<GeminiServer> {
-  const { projects, keys, models = MODELS, reply = (prompt) => `You said: ${prompt}`, ...options } = description;
+  const { projects, keys, models, reply, ...options } = description;
   const described = Object.entries(keys).map(
     ([secret, { project, ...rest }]) => [secret, { ...rest, group: project }] as const,
   );
   return startLoopback(gemini(models, reply), { ...options, groups: projects, keys: Object.fromEntries(described) });
 }
 
-function gemini(models: readonly string[], reply: (prompt: string) => string): Provider<GeminiFailure> {
+/** The API as {@link startGemini} serves it, for descriptions in the general words. */
+export function gemini(
+  models: readonly string[] = MODELS,
+  reply: (prompt: string) => string = echo,
+): Provider<GeminiFailure> {
   return {
     models,
     credential: ({ headers, query }) => {
@@ -97,9 +101,25 @@ function gemini(models: readonly string[], reply: (prompt: string) => string): P
           },
         }),
       },
+      { method: 'POST', path: /^\/upload\/(v1|v1beta|v1alpha)\/files$/, answer: uploaded },
     ],
     error: geminiError,
     streamError: (error) => event(error.body),
+  };
+}
+
+/** An upload has two requests: one that asks for an address, and one that sends the bytes there. */
+function uploaded({ request: { headers, path, query, body }, requestId }: Situation): Reply {
+  const upload = query.get('upload_id');
+  if (upload === null) {
+    const url = `http://${headers.host ?? ''}${path}?upload_id=${requestId}&upload_protocol=resumable`;
+    return { status: 200, headers: { 'x-goog-upload-url': url, 'x-goog-upload-status': 'active' } };
+  }
+  const file = { name: `files/${upload}`, uri: `https://generativelanguage.googleapis.com/v1beta/files/${upload}` };
+  return {
+    status: 200,
+    headers: { 'x-goog-upload-status': 'final' },
+    body: { file: { ...file, sizeBytes: String(body.length), mimeType: 'text/plain', state: 'ACTIVE' } },
   };
 }
 

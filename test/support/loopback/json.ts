@@ -34,3 +34,5 @@ export function pieces(text: string, parts: number): string[] {
     text.slice(index * size, (index + 1) * size),
   );
 }
+
+export const echo = (prompt: string): string => `You said: ${prompt}`;

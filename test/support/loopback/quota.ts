@@ -91,6 +91,11 @@ export class RefillingWindow implements Window {
   }
 }
 
+/** The windows of providers whose limits refill all the time. */
+export function evenly(dimension: Dimension, limit: number): Window {
+  return new RefillingWindow(limit, dimension === 'rpd' || dimension === 'tpd' ? 86_400_000 : 60_000);
+}
+
 /** One limit that a request did not fit in. */
 export interface Refusal {
   readonly dimension: Dimension;

@@ -1,0 +1,62 @@
+import { ChatAnthropic } from '@langchain/anthropic';
+import type { BaseChatModel } from '@langchain/core/language_models/chat_models';
+import { ChatOpenAI } from '@langchain/openai';
+import { anthropic, fakeAnthropicKey, fakeOpenAIKey, openAI } from '../../support/loopback/index.ts';
+import type { Adapter, Client } from './adapter.ts';
+
+function talks(model: BaseChatModel): Client {
+  return {
+    say: async (prompt) => (await model.invoke(prompt)).text,
+    async *stream(prompt, signal) {
+      for await (const chunk of await model.stream(prompt, { signal })) yield chunk.text;
+    },
+  };
+}
+
+/** It hands on the error of the SDK below, with fields of its own. */
+function status(error: unknown): number | undefined {
+  return error instanceof Error && 'status' in error && typeof error.status === 'number' ? error.status : undefined;
+}
+
+const none = 'it sends files inside its prompts';
+
+export const adapters: readonly Adapter[] = [
+  {
+    name: '@langchain/openai, ChatOpenAI',
+    pool: 'openai',
+    host: 'api.openai.com',
+    server: () => openAI(),
+    secret: fakeOpenAIKey,
+    connect: ({ apiKey, fetch, origin, ownRetries }) =>
+      talks(
+        new ChatOpenAI({
+          model: 'gpt-4o',
+          apiKey,
+          ...(!ownRetries && { maxRetries: 0 }),
+          configuration: { fetch, ...(origin !== undefined && { baseURL: `${origin}/v1` }) },
+        }),
+      ),
+    status,
+    callsWithOwnRetries: 7,
+    upload: { none },
+  },
+  {
+    name: '@langchain/anthropic, ChatAnthropic',
+    pool: 'anthropic',
+    host: 'api.anthropic.com',
+    server: () => anthropic(),
+    secret: fakeAnthropicKey,
+    connect: ({ apiKey, fetch, origin, ownRetries }) =>
+      talks(
+        new ChatAnthropic({
+          model: 'claude-sonnet-4-6',
+          apiKey,
+          ...(!ownRetries && { maxRetries: 0 }),
+          clientOptions: { fetch, ...(origin !== undefined && { baseURL: origin }) },
+        }),
+      ),
+    status,
+    callsWithOwnRetries: 7,
+    upload: { none },
+  },
+];
