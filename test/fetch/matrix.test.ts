@@ -1,6 +1,15 @@
-import { describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import { createGuardedFetch } from '../../src/fetch/index.ts';
-import { failureOf, inFlight, opened, reportsOf, setUp, statesOf, type Setup } from '../integration/harness.ts';
+import {
+  failureOf,
+  inFlight,
+  MINUTE_MS,
+  opened,
+  reportsOf,
+  setUp,
+  statesOf,
+  type Setup,
+} from '../integration/harness.ts';
 import { startLoopback, type Breakage, type CommonFailure, type GroupLimits } from '../support/loopback/index.ts';
 import type { LoopbackServer } from '../support/loopback/index.ts';
 import { settle } from '../support/manual-clock.ts';
@@ -25,6 +34,14 @@ const ADAPTERS = [
   ...langchain,
 ];
 
+afterEach(() => {
+  vi.useRealTimers();
+});
+
+/** Those that SDKs wait by; the guard and the servers have a clock of their own. */
+const TIMERS: { toFake: ('setTimeout' | 'clearTimeout')[] } = { toFake: ['setTimeout', 'clearTimeout'] };
+const DAY_MS = 86_400_000;
+
 const NAMES = ['ann', 'ben', 'cleo'] as const;
 const QUESTION = 'a long question';
 const ANSWER = 'You said: a long question';
@@ -34,6 +51,8 @@ interface World extends Setup {
   readonly client: Client;
   /** The hosts that requests were meant for. */
   readonly hosts: string[];
+  /** What the SDK asks of its fetch. */
+  readonly calls: { made: number; underWay: number };
   readonly revoke: (name: string) => void;
   readonly servedKeys: () => string[];
 }
@@ -43,13 +62,18 @@ interface Circumstances extends Partial<Connection> {
   readonly outage?: CommonFailure | Breakage;
   /** Whether the client is told the server's address, which nobody knows, in place of the provider's. */
   readonly elsewhere?: boolean;
+  /** The guard's own. */
+  readonly maxRetries?: number;
 }
 
 /** Three organisations with a key each, and one client that knows none of them. */
-async function world(adapter: Adapter, { limits = {}, outage, elsewhere, ...more }: Circumstances = {}): Promise<World> {
+async function world(
+  adapter: Adapter,
+  { limits = {}, outage, elsewhere, maxRetries = 1, ...more }: Circumstances = {},
+): Promise<World> {
   const keys = NAMES.map(id => ({ id, key: adapter.secret(id) }));
   const setup = setUp({
-    retry: { maxRetries: 1 },
+    retry: { maxRetries },
     keyManagement: { maxWaitMs: 0, providers: { [adapter.pool]: { keys } } },
   });
   const server = opened(
@@ -61,11 +85,12 @@ async function world(adapter: Adapter, { limits = {}, outage, elsewhere, ...more
     }),
   );
   const hosts: string[] = [];
+  const calls = { made: 0, underWay: 0 };
   const client = adapter.connect({
     apiKey: 'guard',
-    fetch: createGuardedFetch(setup.guard, { fetch: detour(server.url, hosts) }),
+    fetch: counted(createGuardedFetch(setup.guard, { fetch: detour(server.url, hosts) }), calls),
     origin: elsewhere ? server.url : undefined,
-    ownRetries: false,
+    retries: false,
     ...more,
   });
   return {
@@ -73,6 +98,7 @@ async function world(adapter: Adapter, { limits = {}, outage, elsewhere, ...more
     server,
     client,
     hosts,
+    calls,
     revoke: name => server.setKeyState(adapter.secret(name), 'invalid_key'),
     servedKeys: () => server.requests.map(({ keyId }) => keyId),
   };
@@ -87,6 +113,33 @@ function detour(origin: string, hosts: string[]): typeof fetch {
     const there = new URL(url.pathname + url.search, origin);
     return fetch(input instanceof Request ? new Request(there, input) : there, init);
   };
+}
+
+function counted(guarded: typeof fetch, calls: World['calls']): typeof fetch {
+  return async (input, init) => {
+    calls.made++;
+    calls.underWay++;
+    try {
+      return await guarded(input, init);
+    } finally {
+      calls.underWay--;
+    }
+  };
+}
+
+/** Tells when a call, which is to fail, is over. */
+function watched(call: Promise<unknown>): { readonly isOver: boolean } {
+  const state = { isOver: false };
+  void failureOf(call).then(() => {
+    state.isOver = true;
+  });
+  return state;
+}
+
+async function advance(byMs: number): Promise<void> {
+  await settle();
+  vi.advanceTimersByTime(byMs);
+  await settle();
 }
 
 async function readWhole(client: Client): Promise<string> {
@@ -169,11 +222,44 @@ describe.each(ADAPTERS)('$name', adapter => {
     expect(inFlight(guard, adapter.pool)).toBe(0);
   });
 
-  test('makes no requests besides those of the guard, when all of them fail', async () => {
-    const { client, server, finish } = await world(adapter, { outage: 'overloaded' });
+  test.each(['overloaded', 'reset'] as const)('makes no requests besides those of the guard: %s', async outage => {
+    const { client, server, finish } = await world(adapter, { outage });
     const [outcome] = await finish(client.say('hello'));
     expect(outcome?.status).toBe('rejected');
     expect(server.requests).toHaveLength(2);
+  });
+
+  const { onServerError, onNetworkError } = adapter.ownRetries;
+  test.each([
+    [onServerError, 'overloaded'],
+    [onNetworkError, 'reset'],
+  ] as const)('asks %d times where it is left to retry by itself: %s', async (times, outage) => {
+    const { client, calls } = await world(adapter, { outage, retries: true, maxRetries: 0 });
+    vi.useFakeTimers(TIMERS);
+    const call = watched(client.say('hello'));
+    while (!call.isOver) {
+      // With no request under way, the SDK can only be waiting to make its next one.
+      if (calls.underWay === 0) vi.advanceTimersByTime(MINUTE_MS);
+      await settle();
+    }
+    expect(calls.made).toBe(times);
+  });
+
+  const { timeoutMs } = adapter;
+  test(`gives a request up after ${timeoutMs} ms, and the key is back`, async () => {
+    const { client, server, guard, calls } = await world(adapter, { outage: 'hang' });
+    vi.useFakeTimers(TIMERS);
+    const call = watched(client.say('hello'));
+    await server.arrived(1);
+    await advance(timeoutMs === 'never' ? DAY_MS : timeoutMs - 1);
+    expect(call.isOver).toBe(false);
+    expect(inFlight(guard, adapter.pool)).toBe(1);
+    if (timeoutMs === 'never') return;
+    await advance(1);
+    await server.idle();
+    while (!call.isOver) await settle();
+    expect(inFlight(guard, adapter.pool)).toBe(0);
+    expect(calls.made).toBe(1);
   });
 
   const { upload } = adapter;

@@ -12,8 +12,10 @@ export interface Adapter {
   readonly connect: (options: Connection) => Client;
   /** The status of an error of the SDK's own; undefined for any other error. */
   readonly status: (error: unknown) => number | undefined;
-  /** The calls the guard is asked for by one of the caller's that fails with 5xx, where retries are left to the SDK. */
-  readonly callsWithOwnRetries: number;
+  /** How often the guard is asked for a call of the caller's that fails, where retries are left to the SDK. */
+  readonly ownRetries: { readonly onServerError: number; readonly onNetworkError: number };
+  /** When the SDK gives up a request by itself, unless told otherwise. */
+  readonly timeoutMs: number | 'never';
   /** The path an upload goes to, the last one where there are several; else why there is none. */
   readonly upload: { readonly path: string } | { readonly none: string };
 }
@@ -23,8 +25,8 @@ export interface Connection {
   readonly fetch: typeof fetch;
   /** The origin of a server at another address than the provider's own. */
   readonly origin: string | undefined;
-  /** Whether the SDK is told not to retry, as the documentation advises. */
-  readonly ownRetries: boolean;
+  /** False: the SDK is told not to retry, as the documentation advises. */
+  readonly retries: boolean;
 }
 
 export interface Client {

@@ -13,11 +13,11 @@ import {
 } from '../../support/loopback/index.ts';
 import type { Adapter, Client, Connection } from './adapter.ts';
 
-function talks(model: LanguageModel, { ownRetries }: Connection): Client {
-  const retries = ownRetries ? {} : { maxRetries: 0 };
+function talks(model: LanguageModel, { retries }: Connection): Client {
+  const settings = retries ? {} : { maxRetries: 0 };
   return {
-    say: async (prompt) => (await generateText({ model, prompt, ...retries })).text,
-    stream: (prompt, abortSignal) => streamText({ model, prompt, abortSignal, ...retries }).textStream,
+    say: async (prompt) => (await generateText({ model, prompt, ...settings })).text,
+    stream: (prompt, abortSignal) => streamText({ model, prompt, abortSignal, ...settings }).textStream,
   };
 }
 
@@ -47,7 +47,8 @@ export const adapters: readonly Adapter[] = [
       };
     },
     status,
-    callsWithOwnRetries: 3,
+    ownRetries: { onServerError: 3, onNetworkError: 3 },
+    timeoutMs: 'never',
     upload: { path: '/v1/audio/transcriptions' },
   },
   {
@@ -62,7 +63,8 @@ export const adapters: readonly Adapter[] = [
       return talks(provider.chat('gpt-4o'), it);
     },
     status,
-    callsWithOwnRetries: 3,
+    ownRetries: { onServerError: 3, onNetworkError: 3 },
+    timeoutMs: 'never',
     upload: { none: 'the same as above' },
   },
   {
@@ -77,7 +79,8 @@ export const adapters: readonly Adapter[] = [
       return talks(provider('claude-sonnet-4-6'), it);
     },
     status,
-    callsWithOwnRetries: 3,
+    ownRetries: { onServerError: 3, onNetworkError: 3 },
+    timeoutMs: 'never',
     upload: { none: 'it sends files inside its prompts' },
   },
   {
@@ -96,7 +99,8 @@ export const adapters: readonly Adapter[] = [
       return talks(provider('gemini-2.5-flash'), it);
     },
     status,
-    callsWithOwnRetries: 3,
+    ownRetries: { onServerError: 3, onNetworkError: 3 },
+    timeoutMs: 'never',
     upload: { none: 'it sends files inside its prompts' },
   },
 ];

@@ -11,11 +11,11 @@ export const adapters: readonly Adapter[] = [
     host: 'api.anthropic.com',
     server: () => anthropic(),
     secret: fakeAnthropicKey,
-    connect: ({ apiKey, fetch, origin, ownRetries }) => {
+    connect: ({ apiKey, fetch, origin, retries }) => {
       const client = new Anthropic({
         apiKey,
         fetch,
-        ...(!ownRetries && { maxRetries: 0 }),
+        ...(!retries && { maxRetries: 0 }),
         ...(origin !== undefined && { baseURL: origin }),
       });
       return {
@@ -40,7 +40,8 @@ export const adapters: readonly Adapter[] = [
       };
     },
     status: (error) => (error instanceof APIError ? (error.status as number | undefined) : undefined),
-    callsWithOwnRetries: 1,
+    ownRetries: { onServerError: 1, onNetworkError: 3 },
+    timeoutMs: 600_000,
     upload: { path: '/v1/files' },
   },
 ];

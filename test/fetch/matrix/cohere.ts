@@ -12,11 +12,11 @@ export const adapters: readonly Adapter[] = [
     host: 'api.cohere.com',
     server: () => cohere(),
     secret: fakeSecret(''),
-    connect: ({ apiKey, fetch, origin, ownRetries }) => {
+    connect: ({ apiKey, fetch, origin, retries }) => {
       const client = new CohereClientV2({
         token: apiKey,
         fetch,
-        ...(!ownRetries && { maxRetries: 0 }),
+        ...(!retries && { maxRetries: 0 }),
         ...(origin !== undefined && { baseUrl: origin }),
       });
       return {
@@ -34,7 +34,8 @@ export const adapters: readonly Adapter[] = [
       };
     },
     status: (error) => (error instanceof CohereError ? error.statusCode : undefined),
-    callsWithOwnRetries: 3,
+    ownRetries: { onServerError: 3, onNetworkError: 1 },
+    timeoutMs: 300_000,
     upload: { path: '/v1/datasets' },
   },
 ];

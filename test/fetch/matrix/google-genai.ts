@@ -27,7 +27,8 @@ export const adapters: readonly Adapter[] = [
       };
     },
     status: (error) => (error instanceof ApiError ? error.status : undefined),
-    callsWithOwnRetries: 1,
+    ownRetries: { onServerError: 1, onNetworkError: 1 },
+    timeoutMs: 'never',
     upload: { path: '/upload/v1beta/files' },
   },
 ];

@@ -10,12 +10,12 @@ const groq: Adapter = {
   host: 'api.groq.com',
   server: () => compatible('groq'),
   secret: fakeSecret('gsk_'),
-  connect: ({ apiKey, fetch, origin, ownRetries }) => {
+  connect: ({ apiKey, fetch, origin, retries }) => {
     const model = 'llama-3.3-70b-versatile';
     const client = new Groq({
       apiKey,
       fetch,
-      ...(!ownRetries && { maxRetries: 0 }),
+      ...(!retries && { maxRetries: 0 }),
       ...(origin !== undefined && { baseURL: origin }),
     });
     return {
@@ -34,7 +34,8 @@ const groq: Adapter = {
     };
   },
   status: (error) => (error instanceof GroqError ? (error.status as number | undefined) : undefined),
-  callsWithOwnRetries: 1,
+  ownRetries: { onServerError: 1, onNetworkError: 3 },
+  timeoutMs: 60_000,
   upload: { path: '/openai/v1/audio/transcriptions' },
 };
 
@@ -44,12 +45,12 @@ const together: Adapter = {
   host: 'api.together.ai',
   server: () => compatible('together'),
   secret: fakeSecret(''),
-  connect: ({ apiKey, fetch, origin, ownRetries }) => {
+  connect: ({ apiKey, fetch, origin, retries }) => {
     const model = 'meta-llama/Llama-3.3-70B-Instruct-Turbo';
     const client = new Together({
       apiKey,
       fetch,
-      ...(!ownRetries && { maxRetries: 0 }),
+      ...(!retries && { maxRetries: 0 }),
       ...(origin !== undefined && { baseURL: `${origin}/v1` }),
     });
     return {
@@ -68,7 +69,8 @@ const together: Adapter = {
     };
   },
   status: (error) => (error instanceof TogetherError ? (error.status as number | undefined) : undefined),
-  callsWithOwnRetries: 1,
+  ownRetries: { onServerError: 1, onNetworkError: 3 },
+  timeoutMs: 60_000,
   upload: { path: '/v1/audio/transcriptions' },
 };
 

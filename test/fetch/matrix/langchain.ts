@@ -27,17 +27,18 @@ export const adapters: readonly Adapter[] = [
     host: 'api.openai.com',
     server: () => openAI(),
     secret: fakeOpenAIKey,
-    connect: ({ apiKey, fetch, origin, ownRetries }) =>
+    connect: ({ apiKey, fetch, origin, retries }) =>
       talks(
         new ChatOpenAI({
           model: 'gpt-4o',
           apiKey,
-          ...(!ownRetries && { maxRetries: 0 }),
+          ...(!retries && { maxRetries: 0 }),
           configuration: { fetch, ...(origin !== undefined && { baseURL: `${origin}/v1` }) },
         }),
       ),
     status,
-    callsWithOwnRetries: 7,
+    ownRetries: { onServerError: 7, onNetworkError: 7 },
+    timeoutMs: 600_000,
     upload: { none },
   },
   {
@@ -46,17 +47,18 @@ export const adapters: readonly Adapter[] = [
     host: 'api.anthropic.com',
     server: () => anthropic(),
     secret: fakeAnthropicKey,
-    connect: ({ apiKey, fetch, origin, ownRetries }) =>
+    connect: ({ apiKey, fetch, origin, retries }) =>
       talks(
         new ChatAnthropic({
           model: 'claude-sonnet-4-6',
           apiKey,
-          ...(!ownRetries && { maxRetries: 0 }),
+          ...(!retries && { maxRetries: 0 }),
           clientOptions: { fetch, ...(origin !== undefined && { baseURL: origin }) },
         }),
       ),
     status,
-    callsWithOwnRetries: 7,
+    ownRetries: { onServerError: 7, onNetworkError: 7 },
+    timeoutMs: 600_000,
     upload: { none },
   },
 ];

@@ -37,7 +37,8 @@ export const adapters: readonly Adapter[] = [
       };
     },
     status: (error) => (error instanceof MistralError ? error.statusCode : undefined),
-    callsWithOwnRetries: 1,
+    ownRetries: { onServerError: 1, onNetworkError: 1 },
+    timeoutMs: 'never',
     upload: { path: '/v1/files' },
   },
 ];

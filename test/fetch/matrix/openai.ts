@@ -23,8 +23,8 @@ function chats(client: OpenAI, model: string): Client {
   };
 }
 
-function options({ apiKey, fetch, ownRetries }: Connection): { apiKey: string; fetch: typeof fetch; maxRetries?: 0 } {
-  return { apiKey, fetch, ...(!ownRetries && { maxRetries: 0 }) };
+function options({ apiKey, fetch, retries }: Connection): { apiKey: string; fetch: typeof fetch; maxRetries?: 0 } {
+  return { apiKey, fetch, ...(!retries && { maxRetries: 0 }) };
 }
 
 /** The SDK with the address of somebody else's API. */
@@ -39,7 +39,8 @@ function elsewhere(name: Compatible, title: string, baseURL: string, model: stri
     connect: (it) =>
       chats(new OpenAI({ ...options(it), baseURL: it.origin === undefined ? baseURL : it.origin + pathname }), model),
     status,
-    callsWithOwnRetries: 1,
+    ownRetries: { onServerError: 1, onNetworkError: 3 },
+    timeoutMs: 600_000,
     upload: { none: `${title} takes no files in this way` },
   };
 }
@@ -55,7 +56,8 @@ const own: Adapter = {
     return { ...chats(client, 'gpt-4o'), upload: (file) => client.files.create({ file, purpose: 'batch' }) };
   },
   status,
-  callsWithOwnRetries: 1,
+  ownRetries: { onServerError: 1, onNetworkError: 3 },
+  timeoutMs: 600_000,
   upload: { path: '/v1/files' },
 };
 
@@ -71,7 +73,8 @@ const onAzure: Adapter = {
     return { ...chats(client, 'gpt-4o'), upload: (file) => client.files.create({ file, purpose: 'batch' }) };
   },
   status,
-  callsWithOwnRetries: 1,
+  ownRetries: { onServerError: 1, onNetworkError: 3 },
+  timeoutMs: 600_000,
   upload: { path: '/openai/files' },
 };
 
