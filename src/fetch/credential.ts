@@ -1,3 +1,5 @@
+import { placeholder } from '../keys/placeholder.ts';
+
 /** Where a request has its key. */
 export type Place =
   /** `authorization: <scheme> <key>`; no scheme: the key alone. */
@@ -46,14 +48,6 @@ const SCHEMES = new Set(['bearer', 'token', 'key', 'api-key', 'apikey']);
 /** A signature covers the request and was made with one key: another key cannot take its place. */
 const SIGNATURE_HEADERS = ['api-sign', 'cb-access-sign'];
 const SIGNATURE_PARAMETERS = ['signature', 'sig', 'x-amz-signature', 'x-goog-signature'];
-
-const PLACEHOLDER = /^guard(?::(.+))?$/s;
-
-/** The provider that a placeholder names: `gemini` of `guard:gemini`, '' of `guard`; undefined for any other value. */
-export function placeholder(value: string | undefined): string | undefined {
-  const match = value === undefined ? null : PLACEHOLDER.exec(value);
-  return match ? (match[1] ?? '') : undefined;
-}
 
 /** True for a request signed for one key, by AWS, a broker or a storage link, or with a password. */
 export function isSigned({ url, headers }: Envelope): boolean {

@@ -5,7 +5,8 @@ import type { CallContext, ExecuteOptions } from '../guard/options.ts';
 import { Redactor } from '../keys/redaction.ts';
 import { handedOn, received } from './answer.ts';
 import { replayable, type ReplayableBody } from './body.ts';
-import { placeholder, withCredential, type Envelope, type Place } from './credential.ts';
+import { placeholder } from '../keys/placeholder.ts';
+import { withCredential, type Envelope, type Place } from './credential.ts';
 import { redactedError } from './error.ts';
 import { demandOf } from './model.ts';
 import { sendFollowing, type Outgoing } from './redirect.ts';
@@ -39,6 +40,12 @@ export interface GuardedFetchOptions {
 /** What stands behind each guarded fetch, so that none is guarded twice by the same guard. */
 const origins = new WeakMap<typeof fetch, { readonly guard: ExecutionGuard; readonly base: typeof fetch }>();
 
+/** Under this name the global fetch of the preloader has one that nobody guards, for a guard made by the program. */
+export const UNGUARDED = Symbol.for('execution-guard.unguarded');
+
+/** A fetch that may stand for another one. */
+export type MarkedFetch = typeof fetch & { readonly [UNGUARDED]?: typeof fetch };
+
 /**
  * A `fetch` whose requests go through `guard`: each attempt has a key of the provider's pool in place of the one
  * it came with. It resolves to the provider's answer; to the last one, with `x-should-retry: false`, where all
@@ -47,13 +54,11 @@ const origins = new WeakMap<typeof fetch, { readonly guard: ExecutionGuard; read
  */
 export function createGuardedFetch(guard: ExecutionGuard, options: GuardedFetchOptions = {}): typeof fetch {
   const base = unguarded(options.fetch ?? globalThis.fetch, guard);
-  const router = new Router(guard, options.provider, options.route);
+  const traffic = new GuardedTraffic(guard, options);
   const guarded: typeof fetch = async (input, init) => {
     const target = readTarget(input, init);
-    const destination = target && router.destinationOf(target);
-    if (!destination) return base(input, init);
-    const request = new GuardedRequest(guard, base, target, destination, options);
-    return request.send(() => router.forget(destination));
+    const destination = target && traffic.destinationOf(target);
+    return destination ? traffic.send(base, target, destination) : base(input, init);
   };
   origins.set(guarded, { guard, base });
   return guarded;
@@ -61,7 +66,34 @@ export function createGuardedFetch(guard: ExecutionGuard, options: GuardedFetchO
 
 function unguarded(base: typeof fetch, guard: ExecutionGuard): typeof fetch {
   const origin = origins.get(base);
-  return origin?.guard === guard ? origin.base : base;
+  if (origin?.guard === guard) return origin.base;
+  const { [UNGUARDED]: marked = base }: MarkedFetch = base;
+  return marked;
+}
+
+/** The requests that are a guard's business, whoever sends them. */
+export class GuardedTraffic {
+  private readonly guard: Pick<ExecutionGuard, 'execute'>;
+  private readonly options: GuardedFetchOptions;
+  private readonly router: Router;
+
+  /** @param execute what runs the attempts, where that is not the guard's own method as it is called */
+  constructor(guard: ExecutionGuard, options: GuardedFetchOptions, execute?: ExecutionGuard['execute']) {
+    this.guard = execute ? { execute } : guard;
+    this.options = options;
+    this.router = new Router(guard, options.provider, options.route);
+  }
+
+  /** Undefined for a request that is to go out as it is. */
+  destinationOf(target: Target): Destination | undefined {
+    return this.router.destinationOf(target);
+  }
+
+  /** @param base what really sends */
+  send(base: typeof fetch, target: Target, destination: Destination): Promise<Response> {
+    const request = new GuardedRequest(this.guard, base, target, destination, this.options);
+    return request.send(() => this.router.forget(destination));
+  }
 }
 
 /** A body that can be sent once was sent. */
@@ -69,7 +101,7 @@ class BodySpent extends Error {}
 
 /** One request, however many attempts it takes. */
 class GuardedRequest {
-  private readonly guard: ExecutionGuard;
+  private readonly guard: Pick<ExecutionGuard, 'execute'>;
   private readonly base: typeof fetch;
   private readonly target: Target;
   private readonly destination: Destination;
@@ -80,7 +112,7 @@ class GuardedRequest {
   private only: { readonly response: Response } | { readonly error: unknown } | undefined;
 
   constructor(
-    guard: ExecutionGuard,
+    guard: Pick<ExecutionGuard, 'execute'>,
     base: typeof fetch,
     target: Target,
     destination: Destination,

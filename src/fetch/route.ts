@@ -1,7 +1,8 @@
 import type { FaultProfile } from '../faults/fault.ts';
 import { profileFor, profileForHost } from '../faults/profiles.ts';
 import type { ExecutionGuard } from '../guard/execution-guard.ts';
-import { findCredential, isSigned, placeholder, type Credential, type Envelope } from './credential.ts';
+import { placeholder } from '../keys/placeholder.ts';
+import { findCredential, isSigned, type Credential, type Envelope } from './credential.ts';
 
 /** Chooses the provider of a request; undefined leaves it to the request's key and host. */
 export type Route = (request: { readonly url: URL; readonly headers: Headers }) => string | undefined;

@@ -13,6 +13,9 @@ import { reportKey, reportPool, type KeyReport, type PoolReport } from './key-re
 /** Node's longest timer is not much longer than 24 days. */
 const LONGEST_TIMER_MS = 86_400_000;
 
+/** By symbol, so that no secret comes out of a method somebody happens upon; shared by the copies of the package. */
+export const BEST_SECRET = Symbol.for('execution-guard.best-secret');
+
 export interface ReplaceOptions {
   /** How long both keys serve, in ms; default 0: the old one only finishes what it has begun. */
   readonly overlapMs?: number | undefined;
@@ -50,6 +53,17 @@ export class KeyManager {
   /** @throws ConfigError where there is no such pool or key */
   get(pool: string, keyId: string): KeyReport {
     return reportKey(this.poolOf(pool), this.keyOf(pool, keyId), this.#dependencies.clock.now());
+  }
+
+  /**
+   * The secret that a call would be given now; the pool's first one where no key is ready, undefined where there
+   * is none. For a client that takes its key from the environment and cannot wait.
+   */
+  [BEST_SECRET](provider: string): string | undefined {
+    const pool = this.#directory.resolve(provider);
+    const demand = { model: undefined, tokens: 0, now: this.#dependencies.clock.now() };
+    const [first] = pool?.keys() ?? [];
+    return (pool?.peek(demand) ?? first)?.reveal();
   }
 
   /**

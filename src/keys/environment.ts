@@ -1,4 +1,5 @@
 import { secretId } from './mask.ts';
+import { placeholder } from './placeholder.ts';
 
 /** Environment variables by name, `process.env` for one. */
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -40,7 +41,7 @@ const BACKUP = 3;
  * The keys of one provider, by the variables `X_API_KEY`, `X_API_KEY_1` and `X_API_KEY2` (gaps allowed),
  * `X_API_KEYS` (separated by commas or white space), `X_KEY_{id}` and `X_API_KEY_BACKUP_1`, in this order.
  * `X` is `name` in the spelling of variables: `google-gemini` reads `GOOGLE_GEMINI_API_KEY`. Values are
- * trimmed and unquoted, blank ones left out; a secret that occurs twice is taken where it comes first.
+ * trimmed and unquoted, blank ones and placeholders left out; a secret that occurs twice is taken where it comes first.
  */
 export function loadKeysFromEnv(name: string, env: Environment = process.env): LoadedKey[] {
   const base = variableBase(name);
@@ -72,7 +73,7 @@ export function environmentKeyFor(
   for (const name of [pattern, provider]) {
     const base = variableBase(name);
     const secret = base === '' ? '' : clean(env[`${base}_API_KEY`]);
-    if (secret !== '') return secret;
+    if (isSecret(secret)) return secret;
   }
   return undefined;
 }
@@ -111,7 +112,12 @@ function secretsOf(source: Source, value: string | undefined): string[] {
   const secrets = source.isList
     ? (value ?? '').split(/[\s,]+/).map((item) => item.replace(/^["']+|["']+$/g, ''))
     : [clean(value)];
-  return secrets.filter((secret) => secret !== '');
+  return secrets.filter(isSecret);
+}
+
+/** A program that was started by a guarded one may find a placeholder in the place of a key. */
+function isSecret(value: string): boolean {
+  return value !== '' && placeholder(value) === undefined;
 }
 
 /** Trimmed, and without the quotes that a copied `.env` line leaves round the value. */

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { findCredential, isSigned, placeholder, withCredential, type Envelope } from '../../src/fetch/credential.ts';
+import { findCredential, isSigned, withCredential, type Envelope } from '../../src/fetch/credential.ts';
+import { placeholder } from '../../src/keys/placeholder.ts';
 
 const SECRET = 'the-pool-key';
 
