@@ -50,6 +50,12 @@ export function readErrorInSuccess(
   return error === undefined ? undefined : successEvidence(error, headersOf(value));
 }
 
+/** The headers of an answer: a Response, what a client such as axios resolves to, or what an SDK puts beside the data. */
+export function headersOfAnswer(value: unknown): HeaderReader | undefined {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return headerReader(property(value, 'headers')) ?? headerReader(property(property(value, 'response'), 'headers'));
+}
+
 async function errorInBodyOf(
   response: Response,
   errorOf: (body: unknown) => unknown,

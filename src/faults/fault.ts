@@ -1,3 +1,5 @@
+import type { LimitReading } from './limits.ts';
+
 /** Whose fault an outcome is. */
 export type FaultScope =
   | 'key'
@@ -139,6 +141,10 @@ export interface FaultProfile {
   readonly dayTimeZone?: string;
   /** Its rate-limit headers, where they are not the usual ones. */
   readonly limits?: readonly LimitHeaders[];
+  /** What the headers speak of: the quota of one model, unless said otherwise. */
+  readonly limitScope?: 'group' | 'group+model';
+  /** The limits a refusal tells in its body. */
+  readonly limitsInBody?: (body: unknown) => readonly LimitReading[];
   /**
    * For a provider that says 200 and means an error: the error's body inside the parsed body of a
    * success, undefined where there is none. Asked about every success, so it has to be quick.

@@ -105,7 +105,8 @@ export function retryDelayOf(body: unknown): string | undefined {
     .find((delay) => typeof delay === 'string');
 }
 
-function quotaViolations(body: unknown): Record<string, unknown>[] {
+/** Google's `QuotaFailure.violations`. */
+export function quotaViolations(body: unknown): Record<string, unknown>[] {
   return googleDetails(body, 'QuotaFailure').flatMap((failure) => records(failure.violations));
 }
 

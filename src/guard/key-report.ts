@@ -1,5 +1,6 @@
 import type { LatencySummary } from '../keys/key-metrics.ts';
 import type { PoolKey } from '../keys/key.ts';
+import type { LimitUse } from '../keys/learned-quota.ts';
 import { doubtOf, type KeyState } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
 import type { QuotaDimension, QuotaUse } from '../keys/quota.ts';
@@ -14,7 +15,7 @@ export interface KeyReport {
   readonly reason: string | undefined;
   /** When it may be used or probed again, epoch ms; undefined where no time is set. */
   readonly until: number | undefined;
-  /** The declared group; undefined where the key has a quota of its own. */
+  /** The group, declared or named by the provider's answers; undefined where the key has a quota of its own. */
   readonly group: string | undefined;
   readonly weight: number;
   readonly priority: number;
@@ -36,6 +37,8 @@ export interface KeyReport {
   readonly healthScore: number;
   /** Use of the key's declared limits. */
   readonly quota: Readonly<Partial<Record<QuotaDimension, QuotaUse>>>;
+  /** The provider's own limits, as its answers have told them. */
+  readonly learned: readonly LimitUse[];
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly cost: number;
@@ -75,7 +78,7 @@ export function reportKey(pool: Pool, key: PoolKey, now: number): KeyReport {
     state,
     reason: obstacle?.reason ?? (doubt && `${key.gate.reason}; to be proved by its next use`),
     until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
-    group: settings.group,
+    group: key.namedGroup,
     weight: settings.weight,
     priority: settings.priority,
     tier: settings.tier,
@@ -90,6 +93,7 @@ export function reportKey(pool: Pool, key: PoolKey, now: number): KeyReport {
     latency: metrics.latency,
     healthScore: healthScore(key, state),
     quota: key.quotaUse(now),
+    learned: key.quotaGroup.learned?.use(now) ?? [],
     inputTokens: metrics.inputTokens,
     outputTokens: metrics.outputTokens,
     cost: metrics.cost,

@@ -52,6 +52,11 @@ export class DayWindow implements QuotaWindow {
     this.#total = Math.max(0, this.#total + Math.min(delta, Number.MAX_SAFE_INTEGER));
   }
 
+  lower(to: number, now: number): void {
+    this.#advance(now);
+    this.#total = Math.min(this.#total, Math.max(0, to));
+  }
+
   #begin(time: number): void {
     this.#since = time;
     this.#resetAt = this.#resetAfter(time);

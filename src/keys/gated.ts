@@ -48,6 +48,15 @@ export abstract class Gated {
     return probed;
   }
 
+  /** What was closed there is closed here, for as long; what is closed here already stays so for at least as long. */
+  inherit(other: Gated): void {
+    if (other.own) this.own = later(this.own, other.own);
+    for (const [model, gate] of other.models?.entries() ?? []) {
+      const models = (this.models ??= new ModelGates());
+      models.set(model, later(models.get(model), gate));
+    }
+  }
+
   /** See {@link Gate.setBack}. */
   setBack(byMs: number): void {
     for (const gate of this.gates()) gate.setBack(byMs);
@@ -58,4 +67,8 @@ export abstract class Gated {
     if (this.own) yield this.own;
     if (this.models) yield* this.models.all();
   }
+}
+
+function later(own: Gate | undefined, other: Gate): Gate {
+  return own && own.availableAt(-Infinity) >= other.availableAt(-Infinity) ? own : other;
 }

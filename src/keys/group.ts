@@ -1,24 +1,32 @@
 import { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
+import { LearnedQuota } from './learned-quota.ts';
+import type { UnderWay } from './learned-limit.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 
 /** Keys that share one quota: one project, one organisation, one account. Most have a single key. */
 export class QuotaGroup extends Gated {
   // What every lease looks at comes first, as in PoolKey.
   quota: Quota | undefined;
+  /** What the provider's answers say is left; undefined while they have said nothing. */
+  learned: LearnedQuota | undefined = undefined;
   inFlight = 0;
   /** Leases under way, oldest first, linked through the leases themselves. */
   private oldest: Lease | undefined;
   private newest: Lease | undefined;
 
   readonly id: string;
+  /** False for a key without a group, which stands for itself. */
+  readonly isNamed: boolean;
+  private leases = 0;
   private first: PoolKey | undefined;
   private others: Set<PoolKey> | undefined;
 
-  constructor(id: string) {
+  constructor(id: string, isNamed: boolean) {
     super();
     this.id = id;
+    this.isNamed = isNamed;
   }
 
   configure(limits: QuotaLimits | undefined, dayReset: DayReset | undefined): void {
@@ -43,6 +51,12 @@ export class QuotaGroup extends Gated {
     }
   }
 
+  /** True where a person has said of one of the keys that it belongs here. */
+  get hasDeclaredKeys(): boolean {
+    for (const { settings } of this.members()) if (settings.group !== undefined) return true;
+    return false;
+  }
+
   get isEmpty(): boolean {
     return this.first === undefined;
   }
@@ -59,11 +73,10 @@ export class QuotaGroup extends Gated {
 
   onLease(lease: Lease): void {
     this.inFlight++;
+    lease.ordinal = this.leases++;
     this.quota?.reserve(lease.tokens, lease.at);
-    lease.older = this.newest;
-    if (this.newest) this.newest.newer = lease;
-    else this.oldest = lease;
-    this.newest = lease;
+    this.learned?.take(lease.model, lease.tokens, lease.at);
+    this.append(lease);
   }
 
   onRelease(lease: Lease): void {
@@ -75,14 +88,61 @@ export class QuotaGroup extends Gated {
     lease.older = lease.newer = undefined;
   }
 
+  /** What was leased after `lease` for the model, or for any where it is undefined, and is still under way. */
+  underWaySince(lease: Lease, model: string | undefined): UnderWay {
+    let requests = 0;
+    let tokens = 0;
+    for (let each = this.newest; each && each.ordinal > lease.ordinal; each = each.older) {
+      if (model !== undefined && each.model !== model) continue;
+      requests++;
+      tokens += each.tokens;
+    }
+    return { requests, tokens };
+  }
+
+  /** Takes over the keys of another group, what is known of it, and what is under way with them. */
+  absorb(other: QuotaGroup): void {
+    for (const key of [...other.members()]) {
+      other.leave(key);
+      key.quotaGroup = this;
+      this.join(key);
+    }
+    this.inherit(other);
+    this.learned ??= other.learned;
+    this.leases = Math.max(this.leases, other.leases);
+    const leases = [...this.underWay(), ...other.underWay()].sort((a, b) => a.at - b.at);
+    this.oldest = this.newest = other.oldest = other.newest = undefined;
+    for (const lease of leases) {
+      if (lease.group === other) this.quota?.reserve(lease.tokens, lease.at);
+      lease.group = this;
+      lease.ordinal = this.leases++;
+      this.append(lease);
+    }
+    this.inFlight = leases.length;
+    other.inFlight = 0;
+  }
+
   override setBack(byMs: number): void {
     super.setBack(byMs);
+    this.learned?.setBack(byMs);
     for (let lease = this.oldest; lease; lease = lease.newer) lease.setBack(byMs);
   }
 
   /** Leases under way end as if they had been made for so long. */
   shortenLeases(leaseMs: number): void {
     for (let lease = this.oldest; lease; lease = lease.newer) lease.shorten(leaseMs);
+  }
+
+  private *underWay(): Generator<Lease> {
+    for (let lease = this.oldest; lease; lease = lease.newer) yield lease;
+  }
+
+  private append(lease: Lease): void {
+    lease.older = this.newest;
+    lease.newer = undefined;
+    if (this.newest) this.newest.newer = lease;
+    else this.oldest = lease;
+    this.newest = lease;
   }
 
   /** A lease whose holder never came back gives its place back after its time. */

@@ -87,6 +87,10 @@ export class PoolKey extends Gated implements KeyView {
   get group(): string {
     return this.quotaGroup.id;
   }
+  /** The group that was declared, or that the provider's answers have named; undefined for a key on its own. */
+  get namedGroup(): string | undefined {
+    return this.quotaGroup.isNamed ? this.quotaGroup.id : undefined;
+  }
   get tier(): string | undefined {
     return this.#settings.tier;
   }
@@ -149,6 +153,7 @@ export class PoolKey extends Gated implements KeyView {
       }
       at = Math.max(at, shared.availableAt(tokens, now));
     }
+    if (group.learned) at = Math.max(at, group.learned.availableAt(model, tokens, now));
     return at;
   }
 
@@ -173,6 +178,7 @@ export class PoolKey extends Gated implements KeyView {
   settleTokens(lease: Lease, before: number, after: number, now: number): void {
     this.quota?.settleTokens(lease.at, before, after, now);
     lease.group.quota?.settleTokens(lease.at, before, after, now);
+    lease.group.learned?.adjust(lease, 0, after - before, now);
   }
 
   observe(failed: boolean, latencyMs: number): void {

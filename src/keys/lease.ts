@@ -33,8 +33,8 @@ export interface Usage {
  */
 export class Lease {
   readonly key: PoolKey;
-  /** The key's group when it was taken. */
-  readonly group: QuotaGroup;
+  /** The key's group when it was taken, or the one that has taken that over. */
+  group: QuotaGroup;
   readonly model: string | undefined;
   /** Tokens reserved. */
   readonly tokens: number;
@@ -45,6 +45,8 @@ export class Lease {
   whenReleased: (() => void) | undefined = undefined;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
+  /** Counts up within the group. */
+  ordinal = 0;
   /** Neighbours in the group's list of leases under way. */
   older: Lease | undefined = undefined;
   newer: Lease | undefined = undefined;
@@ -122,6 +124,7 @@ export class Lease {
     if (!this.judged) this.key.requests--;
     this.key.usedQuota?.refund(this.settledTokens, this.at, now);
     this.group.quota?.refund(this.settledTokens, this.at, now);
+    this.group.learned?.adjust(this, -1, -this.settledTokens, now);
     this.settledTokens = 0;
     this.holder.onTokensFreed(this);
     this.release(now);

@@ -13,17 +13,22 @@ export class ModelGates {
 
   of(model: string): Gate {
     let gate = this.gates.get(model);
-    if (!gate) {
-      if (this.gates.size >= MAX_MODELS) {
-        for (const oldest of this.gates.keys()) {
-          this.gates.delete(oldest);
-          break;
-        }
-      }
-      gate = new Gate();
-      this.gates.set(model, gate);
-    }
+    if (!gate) this.set(model, (gate = new Gate()));
     return gate;
+  }
+
+  set(model: string, gate: Gate): void {
+    if (this.gates.size >= MAX_MODELS && !this.gates.has(model)) {
+      for (const oldest of this.gates.keys()) {
+        this.gates.delete(oldest);
+        break;
+      }
+    }
+    this.gates.set(model, gate);
+  }
+
+  entries(): Iterable<[string, Gate]> {
+    return this.gates.entries();
   }
 
   all(): Iterable<Gate> {

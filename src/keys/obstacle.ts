@@ -23,7 +23,7 @@ export interface Obstacle {
  * and by people.
  */
 export function obstacleOf(key: PoolKey, demand: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
-  return heldObstacle(key) ?? gateObstacle(key, demand) ?? limitObstacle(key, demand, dayReset);
+  return heldObstacle(key) ?? gateObstacle(key, demand) ?? limitObstacle(key, demand, dayReset) ?? toldObstacle(key, demand);
 }
 
 /** Time ends a cool-down; a doubt about the key itself lasts until an answer or a validation ends it. */
@@ -63,10 +63,10 @@ function gateObstacle(key: PoolKey, { model, now }: Demand): Obstacle | undefine
   return worst;
 }
 
-/** A key without a declared group is a group of its own, which is nothing to speak of. */
-function placeOf({ settings: { group } }: PoolKey, model: string | undefined, ofGroup: boolean): string {
+/** A key without a group is a group of its own, which is nothing to speak of. */
+function placeOf({ namedGroup }: PoolKey, model: string | undefined, ofGroup: boolean): string {
   const parts = [
-    ...(ofGroup && group !== undefined ? [`group ${group}`] : []),
+    ...(ofGroup && namedGroup !== undefined ? [`group ${namedGroup}`] : []),
     ...(model === undefined ? [] : [`model ${model}`]),
   ];
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
@@ -104,4 +104,23 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
     if (fitsAt > now) return exhausted(fitsAt, 'call', `token quota${where} has no room for ${needed}`);
   }
   return undefined;
+}
+
+/** What the provider's own figures forbid. Those of attempts under way may show that there is more. */
+function toldObstacle(key: PoolKey, { model, tokens, now }: Demand): Obstacle | undefined {
+  const { quotaGroup } = key;
+  const shortage = quotaGroup.learned?.shortageOf(model, tokens, now);
+  if (!shortage) return undefined;
+  const { at, limit, ofModel } = shortage;
+  const isLarge = limit.availableAt(1, now) <= now;
+  const where = placeOf(key, ofModel ? model : undefined, true);
+  return {
+    state: 'exhausted',
+    reason: isLarge
+      ? `the provider has no room for ${tokens} ${limit.counts}${where}`
+      : `the provider's ${limit.counts} are used up${where}`,
+    at,
+    pending: limit.isOurs && quotaGroup.inFlight > 0,
+    concerns: isLarge ? 'call' : ofModel ? 'model' : 'all',
+  };
 }

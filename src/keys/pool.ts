@@ -1,12 +1,16 @@
 import type { Clock, Random } from '../clock.ts';
 import type { Fault, FaultProfile } from '../faults/fault.ts';
+import type { LimitReading } from '../faults/limits.ts';
 import type { StrategyFactory } from '../strategies/strategy.ts';
 import type { Accusation } from './accusation.ts';
 import type { Gate } from './gate.ts';
 import type { GateView } from './gated.ts';
-import { QuotaGroup } from './group.ts';
+import type { QuotaGroup } from './group.ts';
+import { Groups } from './groups.ts';
 import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
+import { LearnedQuota } from './learned-quota.ts';
+import type { UnderWay } from './learned-limit.ts';
 import { Lineup, type Blocked } from './lineup.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
@@ -48,6 +52,17 @@ export interface PoolSettings {
   readonly dayReset: DayReset | undefined;
 }
 
+/** What an answer says beside its content. */
+export interface Heard {
+  readonly limits: readonly LimitReading[];
+  /** What the provider calls the group of the key. */
+  readonly group: string | undefined;
+  /** True where the limits are those of the call's model; else they are those of all models. */
+  readonly ofModel: boolean;
+  /** When limits that are used up are whole again, epoch ms, where the answer says so outside of them. */
+  readonly until: number | undefined;
+}
+
 export interface PoolDependencies {
   readonly clock: Clock;
   readonly random: Random;
@@ -63,7 +78,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   settings: PoolSettings;
 
   private readonly dependencies: PoolDependencies;
-  private readonly groups = new Map<string, QuotaGroup>();
+  private readonly groups: Groups;
   /** By position; a removed key leaves a hole, for the next one that is added. */
   private readonly slots: (PoolKey | undefined)[] = [];
   private readonly holes: number[] = [];
@@ -93,6 +108,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.dependencies = dependencies;
     this.line = new WaitLine(dependencies.clock, (now, due) => this.look(now, due));
     this.seenAt = dependencies.clock.now();
+    this.groups = new Groups(settings);
     this.settlement = new Settlement(this);
     this.validation = new Validation(this, dependencies.clock);
     this.configure(settings);
@@ -102,10 +118,11 @@ export class Pool implements LeaseHolder, SettlementPool {
   configure(settings: PoolSettings): void {
     const strategyChanged = settings.strategy !== this.settings.strategy;
     if (settings.leaseMs < this.settings.leaseMs) {
-      for (const group of this.groups.values()) group.shortenLeases(settings.leaseMs);
+      for (const group of this.groups.all()) group.shortenLeases(settings.leaseMs);
     }
     this.settings = settings;
-    for (const group of this.groups.values()) this.configureGroup(group);
+    this.groups.configure(settings);
+    if (Object.values(settings.groups).some(({ limits }) => limitsTokens(limits))) this.hasTokenLimits = true;
     const named = new Set<PoolKey>();
     for (const keySettings of settings.keys) {
       const known = this.byId.get(keySettings.id);
@@ -269,6 +286,29 @@ export class Pool implements LeaseHolder, SettlementPool {
     return false;
   }
 
+  /** What an answer, good or bad, says of the provider's limits, and of who shares them. */
+  hear(lease: Lease, { limits, group: name, ofModel, until }: Heard, now: number): void {
+    if (name !== undefined && this.groups.learn(lease.key, name)) this.refreshAll(lease.group);
+    if (limits.length === 0) return;
+    const { group, key, model } = lease;
+    const about = ofModel ? model : undefined;
+    const learned = (group.learned ??= new LearnedQuota(this.settings.dayReset));
+    const before = learned.availableAt(model, 0, now);
+    const underWay = group.underWaySince(lease, about);
+    let hasMore = this.line.size > 0;
+    for (const reading of limits) {
+      learned.hear(about, reading, lease.ordinal, underWay, now, reading.remaining === 0 ? until : undefined);
+      if (reading.counts.startsWith('tokens')) this.hasTokenLimits = true;
+      const used = usedOf(reading, underWay);
+      if (used === undefined) continue;
+      if (key.usedQuota?.correct(reading, used, now)) hasMore = true;
+      if (group.quota?.correct(reading, used, now)) hasMore = true;
+    }
+    const after = learned.availableAt(model, 0, now);
+    if (after > now && about !== undefined) this.distinguish(about);
+    if (hasMore || after < before) this.refreshAll(group);
+  }
+
   onAnswered(lease: Lease, latencyMs: number): void {
     this.settlement.answered(lease, latencyMs);
   }
@@ -283,7 +323,8 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (!key.draining) this.lineups.get(this.lineupName(lease.model))?.strategyOf(key).onSettle?.(key, now);
     if (probes) for (const gate of probes) endProbe(gate, lease);
     if (key.draining && key.inFlight === 0) this.remove(key);
-    if (probes || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
+    const isQuiet = group.inFlight === 0 && group.learned !== undefined;
+    if (probes || isQuiet || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
     else if (!key.draining) this.refreshPending(key);
     this.line.announce();
   }
@@ -291,7 +332,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** Takes back what attempts hold beyond their time. */
   reclaimExpired(now: number): void {
     this.look(now);
-    for (const group of [...this.groups.values()]) group.reclaimExpired(now);
+    for (const group of this.groups.all()) group.reclaimExpired(now);
   }
 
   onTokensFreed({ group, key }: Lease): void {
@@ -337,7 +378,7 @@ export class Pool implements LeaseHolder, SettlementPool {
       this.enlist(key);
       return key;
     }
-    const key = new PoolKey(settings, this.holes.pop() ?? this.slots.length, this.groupFor(settings));
+    const key = new PoolKey(settings, this.holes.pop() ?? this.slots.length, this.groups.of(settings));
     this.slots[key.position] = key;
     key.quotaGroup.join(key);
     this.enlist(key);
@@ -411,7 +452,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (byMs <= 0) return;
     this.setBackMs += byMs;
     for (const key of this.keys()) key.setBack(byMs);
-    for (const group of this.groups.values()) group.setBack(byMs);
+    for (const group of this.groups.all()) group.setBack(byMs);
     this.rebuildLineups();
     this.line.setBack(byMs);
   }
@@ -449,13 +490,9 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** New settings for a key that stays. */
   private adopt(key: PoolKey, settings: NormalizedKey): void {
+    const group = this.groups.of(settings, key);
     key.reconfigure(settings, this.settings.dayReset);
-    const group = this.groupFor(settings);
-    if (group !== key.quotaGroup) {
-      this.leaveGroup(key);
-      key.quotaGroup = group;
-      group.join(key);
-    }
+    if (group !== key.quotaGroup) this.groups.move(key, group);
     this.note(settings);
   }
 
@@ -473,36 +510,13 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (limitsTokens(limits)) this.hasTokenLimits = true;
   }
 
-  private groupFor(settings: NormalizedKey): QuotaGroup {
-    const id = groupIdOf(settings);
-    let group = this.groups.get(id);
-    if (!group) {
-      group = new QuotaGroup(id);
-      this.configureGroup(group);
-      this.groups.set(id, group);
-    }
-    return group;
-  }
-
-  private configureGroup(group: QuotaGroup): void {
-    const limits = this.settings.groups[group.id]?.limits;
-    group.configure(limits, this.settings.dayReset);
-    if (limitsTokens(limits)) this.hasTokenLimits = true;
-  }
-
-  private leaveGroup(key: PoolKey): void {
-    const group = key.quotaGroup;
-    group.leave(key);
-    if (group.isEmpty) this.groups.delete(group.id);
-  }
-
   private remove(key: PoolKey): void {
     this.leaving.delete(key);
     for (const lineup of this.lineups.values()) lineup.remove(key);
     this.slots[key.position] = undefined;
     this.forgetRepresentatives();
     this.holes.push(key.position);
-    this.leaveGroup(key);
+    this.groups.leave(key);
     this.settlement.forget(key);
     this.changed({ keyId: key.id, from: key.gate.state, to: 'removed', reason: 'removed' });
   }
@@ -579,13 +593,14 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 }
 
-function limitsTokens(limits: QuotaLimits | undefined): boolean {
-  return limits?.tpm !== undefined || limits?.tpd !== undefined;
+/** What the provider has counted, and what is on its way to it. */
+function usedOf({ counts, limit, remaining }: LimitReading, { requests, tokens }: UnderWay): number | undefined {
+  if (limit === undefined || remaining === undefined) return undefined;
+  return Math.max(0, limit - remaining) + (counts === 'tokens' ? tokens : requests);
 }
 
-/** A key without a declared group has a quota of its own. */
-function groupIdOf(settings: NormalizedKey): string {
-  return settings.group ?? `key:${settings.id}`;
+function limitsTokens(limits: QuotaLimits | undefined): boolean {
+  return limits?.tpm !== undefined || limits?.tpd !== undefined;
 }
 
 function isOpen(gate: GateView, now: number): boolean {

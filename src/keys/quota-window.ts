@@ -19,4 +19,6 @@ export interface QuotaWindow {
    * longer counts, and nothing falls below zero.
    */
   adjust(at: number, delta: number, now: number): void;
+  /** The provider has counted less: what it has let go of already, the oldest first, counts here no more either. */
+  lower(to: number, now: number): void;
 }

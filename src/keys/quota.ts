@@ -1,3 +1,4 @@
+import type { LimitReading } from '../faults/limits.ts';
 import { DayWindow } from './day-window.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
@@ -27,6 +28,8 @@ export interface QuotaUse {
 /** When the provider's day ends; a rolling day where the provider has none. */
 export type DayReset = (now: number) => number;
 
+const REQUESTS = [['rpm', MINUTE_MS], ['rpd', DAY_MS]] as const;
+const TOKENS = [['tpm', MINUTE_MS], ['tpd', DAY_MS]] as const;
 const DIMENSIONS = ['rpm', 'rpd', 'tpm', 'tpd'] as const satisfies readonly QuotaDimension[];
 
 /** All windows of one key or one group: checked together, then reserved together. */
@@ -95,6 +98,22 @@ export class Quota {
   settleTokens(at: number, before: number, after: number, now: number): void {
     this.tpm?.adjust(at, after - before, now);
     this.tpd?.adjust(at, after - before, now);
+  }
+
+  /**
+   * The provider tells how much of a limit is used. Where it is one of these, and less than was counted here, its
+   * figure holds. True where there is more room now.
+   */
+  correct({ counts, limit, windowMs }: LimitReading, used: number, now: number): boolean {
+    let hasMore = false;
+    for (const [dimension, ms] of counts === 'requests' ? REQUESTS : counts === 'tokens' ? TOKENS : []) {
+      const window = this[dimension];
+      const isMeant = window?.limit === limit && (windowMs ?? ms) === ms;
+      if (!window || !isMeant || window.used(now) <= used) continue;
+      window.lower(used, now);
+      hasMore = true;
+    }
+    return hasMore;
   }
 
   use(now: number): Partial<Record<QuotaDimension, QuotaUse>> {

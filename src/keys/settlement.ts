@@ -32,7 +32,7 @@ export interface KeyChange {
   readonly until?: number;
   /** Set where only this model of the key is concerned. */
   readonly model?: string;
-  /** Set where every key of this declared group is concerned. */
+  /** Set where every key of this group, declared or learned, is concerned. */
   readonly group?: string;
 }
 
@@ -193,6 +193,7 @@ export class Settlement {
         gate.reset();
       }
     }
+    key.quotaGroup.learned = undefined;
     key.ramp = 0;
     key.failing = undefined;
     this.doubted.delete(key);
@@ -266,7 +267,7 @@ export class Settlement {
       to: 'ready',
       reason: 'answered',
       ...(model !== undefined && { model }),
-      ...(ofGroup && key.settings.group !== undefined && { group: key.settings.group }),
+      ...(ofGroup && key.namedGroup !== undefined && { group: key.namedGroup }),
     });
     if (ofGroup) this.pool.regroup(key);
     else this.pool.refresh(key);
@@ -327,7 +328,7 @@ export class Settlement {
       reason: fault.kind,
       ...(gate.state === 'ready' ? {} : { until: gate.until }),
       ...(fault.scope.endsWith('+model') && lease.model !== undefined ? { model: lease.model } : {}),
-      ...(fault.scope.startsWith('group') && key.settings.group !== undefined && { group: key.settings.group }),
+      ...(fault.scope.startsWith('group') && key.namedGroup !== undefined && { group: key.namedGroup }),
     });
   }
 }

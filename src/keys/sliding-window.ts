@@ -76,6 +76,21 @@ export class SlidingWindow implements QuotaWindow {
     this.#total = Math.max(0, this.#total + applied);
   }
 
+  lower(to: number, now: number): void {
+    this.#advance(now);
+    const log = this.#log;
+    if (log === undefined) return;
+    const mask = log.length / 2 - 1;
+    let excess = this.#total - Math.max(0, to);
+    for (let index = this.#head; excess > 0 && index < this.#head + this.#count; index++) {
+      const slot = (index & mask) * 2 + 1;
+      const taken = Math.min(excess, log[slot]!);
+      log[slot]! -= taken;
+      excess -= taken;
+      this.#total = Math.max(0, this.#total - taken);
+    }
+  }
+
   /** Index of the first entry not before `time`: the one that took in what was added then. */
   #indexFrom(time: number): number {
     let low = this.#head;

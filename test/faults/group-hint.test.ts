@@ -21,7 +21,6 @@ function limited(organization: string): unknown {
 describe('the organization a key belongs to', () => {
   test.each([
     ['anthropic-organization-id', 'a22cf6e6-a940-4fff-8c4c-1580816ac7be'],
-    ['openai-organization', 'acme-inc'],
   ])('is in the header %s', async (name, id) => {
     expect(await hint({ value: json(429, {}, { [name]: id }) })).toBe(id);
     expect(await hint({ value: new Response('fine', { headers: { [name]: ` ${id} ` } }) })).toBe(id);
@@ -40,8 +39,8 @@ describe('the organization a key belongs to', () => {
   test.each([
     [json(429, {})],
     [json(429, limited('of yours'))],
-    [json(429, {}, { 'openai-organization': '' })],
-    [json(429, {}, { 'openai-organization': 'x'.repeat(129) })],
+    [json(429, {}, { 'anthropic-organization-id': '' })],
+    [json(429, {}, { 'anthropic-organization-id': 'x'.repeat(129) })],
     [json(429, { error: { message: 'slow' }, id: 'organization org-1' })],
     [new Response(null, { status: 200 })],
     ['organization org-1'],

@@ -96,6 +96,15 @@ describe('a day window', () => {
     }
   });
 
+  test('takes the word of a provider that has counted less, and of none that has counted more', () => {
+    const window = new DayWindow(10, nextMidnight);
+    window.add(6, MIDNIGHT);
+    window.lower(8, MIDNIGHT);
+    expect(window.used(MIDNIGHT)).toBe(6);
+    window.lower(2, MIDNIGHT);
+    expect(window.used(MIDNIGHT)).toBe(2);
+  });
+
   describe('and a clock that goes back', () => {
     test('a stale reading does not open the day before again', () => {
       const window = new DayWindow(2, nextMidnight);

@@ -34,7 +34,7 @@ test('is judged once and released once, in whatever order and however often it i
   fc.assert(
     fc.property(steps, sequence => {
       const heard: string[] = [];
-      const lease = leaseOf(new QuotaGroup('g'), {
+      const lease = leaseOf(new QuotaGroup('g', true), {
         onAnswered: () => heard.push('judged'),
         onFailed: () => void heard.push('judged'),
         onReleased: () => heard.push('released'),
@@ -57,7 +57,7 @@ test('a group gives back the places of those that have run out, oldest first, an
   const leases = fc.array(fc.record({ expiresAt: fc.nat(100), isReleased: fc.boolean() }), { maxLength: 20 });
   fc.assert(
     fc.property(leases, fc.nat(120), (each, now) => {
-      const group = new QuotaGroup('g');
+      const group = new QuotaGroup('g', true);
       const released = new Set<Lease>();
       const onReleased = (lease: Lease): void => {
         released.add(lease);
@@ -80,7 +80,7 @@ test('a group gives back the places of those that have run out, oldest first, an
 test('a group knows its members, whoever joins and leaves', () => {
   fc.assert(
     fc.property(fc.array(fc.nat(5), { maxLength: 30 }), toggles => {
-      const group = new QuotaGroup('g');
+      const group = new QuotaGroup('g', true);
       const keys = Array.from({ length: 6 }, (_, i) =>
         new PoolKey({ id: `k${i}`, key: `secret-${i}`, weight: 1, priority: 0, tags: [] }, i, group));
       const members = new Set<PoolKey>();

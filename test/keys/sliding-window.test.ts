@@ -253,3 +253,26 @@ describe('a sliding window', () => {
     });
   });
 });
+
+describe('a provider that has counted less', () => {
+  test('lets go of the oldest first', () => {
+    const window = new SlidingWindow(10, WINDOW_MS);
+    for (const at of [T0, T0 + 100, T0 + 200]) window.add(3, at);
+    window.lower(4, T0 + 300);
+    expect(window.used(T0 + 300)).toBe(4);
+    expect(window.used(T0 + WINDOW_MS + 99)).toBe(4);
+    expect(window.used(T0 + WINDOW_MS + 100)).toBe(3);
+  });
+
+  test('adds nothing, and does not go below nothing', () => {
+    const window = new SlidingWindow(10, WINDOW_MS);
+    window.lower(0, T0);
+    window.add(3, T0);
+    window.lower(5, T0);
+    expect(window.used(T0)).toBe(3);
+    window.lower(-1, T0);
+    expect(window.used(T0)).toBe(0);
+    window.add(1, T0 + 1);
+    expect(window.used(T0 + 1)).toBe(1);
+  });
+});

@@ -9,6 +9,7 @@ export const fireworks: FaultProfile = {
   providers: ['*fireworks*'],
   hosts: ['api.fireworks.ai', '.api.fireworks.ai'],
   limits: [xRateLimit('requests'), xRateLimit('tokens-prompt'), xRateLimit('tokens-generated')],
+  limitScope: 'group',
   rules: [
     {
       // The account is suspended, mostly for a bill or a spending limit.

@@ -1,6 +1,7 @@
 import { PACIFIC } from '../calendar.ts';
 import { DAY_MS, HOUR_MS, lasting, MINUTE_MS, untilMidnight } from '../durations.ts';
 import type { FaultProfile } from '../fault.ts';
+import { quotaLimitsOf } from '../google-quota.ts';
 
 const REASONS = 'https://github.com/googleapis/googleapis/blob/master/google/api/error_reason.proto';
 const TROUBLESHOOTING = 'https://ai.google.dev/gemini-api/docs/troubleshooting';
@@ -14,6 +15,8 @@ export const gemini: FaultProfile = {
   exceptProviders: ['*vertex*'],
   hosts: ['generativelanguage.googleapis.com'],
   dayTimeZone: PACIFIC,
+  // No header says them.
+  limitsInBody: quotaLimitsOf,
   rules: [
     {
       name: 'leaked-key',

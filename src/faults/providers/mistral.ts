@@ -19,6 +19,7 @@ export const mistral: FaultProfile = {
   providers: ['*mistral*', '*codestral*', '*devstral*'],
   hosts: ['api.mistral.ai', 'codestral.mistral.ai'],
   limits: [perMinute('requests', 'req'), perMinute('tokens', 'tokens')],
+  limitScope: 'group',
   rules: [
     {
       name: 'rate-limit',

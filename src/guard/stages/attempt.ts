@@ -1,11 +1,12 @@
 import type { TimerHandle } from '../../clock.ts';
 import { classify } from '../../faults/classify.ts';
-import { isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
+import { headersOfAnswer, isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
 import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
 import { abortAttempt, AttemptContext, endAttempt } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
 import { AttemptTimeoutError, GuardError } from '../errors.ts';
+import { heardIn } from '../hearing.ts';
 import type { Handler } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -100,6 +101,7 @@ export function attemptHandler(runtime: Runtime): Handler {
     const subject = thrown ? outcome.error : outcome.value;
     const evidence = reading instanceof Promise ? await reading : reading;
     const fault = faultOf(call, subject, evidence, call.endedAt);
+    if (call.lease) call.pool?.hear(call.lease, heardIn(evidence, profileOf(call), call.endedAt, fault), call.endedAt);
     call.unsent = evidence.networkCode !== undefined && UNSENT_CODES.has(evidence.networkCode);
     call.end = 'failed';
     call.failure = { fault, thrown, outcome: subject };
@@ -128,12 +130,15 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.endedAt = clock.now();
     endAttempt(context, value);
     if (isFailureValue(value)) return failed(call, startedAt, { value });
-    const { errorInSuccess } = profileOf(call);
+    const profile = profileOf(call);
+    const { errorInSuccess } = profile;
     if (errorInSuccess) {
       const reading = readErrorInSuccess(value, errorInSuccess, clock);
       const evidence = reading instanceof Promise ? await reading : reading;
       if (evidence) return failed(call, startedAt, { value }, evidence);
     }
+    const header = call.lease && headersOfAnswer(value);
+    if (call.lease && header) call.pool?.hear(call.lease, heardIn({ header, text: '' }, profile, call.endedAt), call.endedAt);
     call.end = 'answered';
     call.failure = undefined;
     call.value = value;

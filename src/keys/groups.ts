@@ -1,0 +1,103 @@
+import { QuotaGroup } from './group.ts';
+import type { PoolKey } from './key.ts';
+import type { NormalizedKey } from './normalize.ts';
+import type { DayReset, QuotaLimits } from './quota.ts';
+
+/** They come from providers' answers, so what is remembered of them is bounded; the oldest is forgotten first. */
+const MAX_NAMES = 10_000;
+
+export interface GroupSettings {
+  readonly groups: Readonly<Record<string, { readonly limits?: QuotaLimits | undefined }>>;
+  readonly dayReset: DayReset | undefined;
+}
+
+/** Which keys of a pool share a quota: as declared, else as the provider's answers tell, else none do. */
+export class Groups {
+  private readonly byId = new Map<string, QuotaGroup>();
+  /** Groups by what providers call them; one organization may have several names. */
+  private readonly byName = new Map<string, QuotaGroup>();
+  private settings: GroupSettings;
+
+  constructor(settings: GroupSettings) {
+    this.settings = settings;
+  }
+
+  configure(settings: GroupSettings): void {
+    this.settings = settings;
+    for (const group of this.byId.values()) this.limit(group);
+  }
+
+  all(): QuotaGroup[] {
+    return [...this.byId.values()];
+  }
+
+  /** The group of a key with these settings. What was learned of a `known` key stays true under new ones. */
+  of(settings: NormalizedKey, known?: PoolKey): QuotaGroup {
+    if (settings.group !== undefined) return this.get(settings.group, true);
+    if (known && known.settings.group === undefined) return known.quotaGroup;
+    return this.get(`key:${settings.id}`, false);
+  }
+
+  move(key: PoolKey, group: QuotaGroup): void {
+    this.leave(key);
+    key.quotaGroup = group;
+    group.join(key);
+  }
+
+  leave(key: PoolKey): void {
+    const group = key.quotaGroup;
+    group.leave(key);
+    if (group.isEmpty) this.forget(group);
+  }
+
+  /**
+   * The provider calls the group of this key by that name. Keys whose group was not declared come together under
+   * it, with all that is known of them. True where the key now shares its quota with others than before.
+   */
+  learn(key: PoolKey, name: string): boolean {
+    if (key.settings.group !== undefined) return false;
+    const own = key.quotaGroup;
+    const meant = this.byName.get(name) ?? this.byId.get(name);
+    if (meant === own) return false;
+    if (!meant && own.isNamed) {
+      this.remember(name, own);
+      return false;
+    }
+    const group = meant ?? this.get(name, true);
+    const [into, from] = own.hasDeclaredKeys ? [own, group] : [group, own];
+    if (from.hasDeclaredKeys) return false;
+    into.absorb(from);
+    for (const [other, named] of this.byName) if (named === from) this.byName.set(other, into);
+    this.forget(from);
+    this.remember(name, into);
+    return true;
+  }
+
+  private remember(name: string, group: QuotaGroup): void {
+    for (const oldest of this.byName.keys()) {
+      if (this.byName.size < MAX_NAMES) break;
+      this.byName.delete(oldest);
+    }
+    this.byName.set(name, group);
+  }
+
+  private forget(group: QuotaGroup): void {
+    this.byId.delete(group.id);
+    if (!group.isNamed) return;
+    for (const [name, named] of this.byName) if (named === group) this.byName.delete(name);
+  }
+
+  private get(id: string, isNamed: boolean): QuotaGroup {
+    let group = this.byId.get(id);
+    if (!group) {
+      group = new QuotaGroup(id, isNamed);
+      this.limit(group);
+      this.byId.set(id, group);
+    }
+    return group;
+  }
+
+  private limit(group: QuotaGroup): void {
+    group.configure(this.settings.groups[group.id]?.limits, this.settings.dayReset);
+  }
+}

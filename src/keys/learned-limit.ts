@@ -1,0 +1,142 @@
+import type { LimitReading } from '../faults/limits.ts';
+import { DayWindow } from './day-window.ts';
+import type { DayReset } from './quota.ts';
+import type { QuotaWindow } from './quota-window.ts';
+import { SlidingWindow } from './sliding-window.ts';
+
+/** Where neither the headers nor the provider's profile name a window: most limits are per minute. */
+const USUAL_WINDOW_MS = 60_000;
+const DAY_MS = 86_400_000;
+/** No reset a provider speaks of lies further ahead than the end of a month. */
+const LONGEST_WINDOW_MS = 31 * DAY_MS;
+
+/** What was leased after the attempt that was answered, and is still under way: the figures may not know of it. */
+export interface UnderWay {
+  readonly requests: number;
+  readonly tokens: number;
+}
+
+/** A lease, as far as it matters here. */
+export interface Taken {
+  readonly at: number;
+  readonly ordinal: number;
+}
+
+/**
+ * One limit of the provider's. Where its answers say what is left, we count down from one figure to the next, and know
+ * after the reset no more than how much there is at most. Where they only tell the limit, we count all by ourselves.
+ */
+export class LearnedLimit {
+  readonly counts: string;
+  /** What the provider says there is at most; undefined where it does not say. */
+  limit: number | undefined = undefined;
+  private readonly unit: 'requests' | 'tokens' | 'some tokens';
+  private readonly dayReset: DayReset | undefined;
+  /** What the provider last said was left, `Infinity` where it did not say. */
+  private remaining = Infinity;
+  private left = Infinity;
+  private resetAt = -Infinity;
+  private windowMs: number | undefined = undefined;
+  private window: QuotaWindow | undefined = undefined;
+  /** The youngest lease whose answer was heard. */
+  private heardOf = -1;
+
+  constructor(counts: string, dayReset: DayReset | undefined) {
+    this.counts = counts;
+    this.dayReset = dayReset;
+    this.unit = /^tokens\b(?!-)/.test(counts) ? 'tokens' : counts.includes('token') ? 'some tokens' : 'requests';
+  }
+
+  /**
+   * @param ordinal of the lease that was answered
+   * @param until when the limit is whole again, where something surer than the reading tells
+   */
+  hear(reading: LimitReading, ordinal: number, underWay: UnderWay, now: number, until: number | undefined): void {
+    const { limit, remaining, windowMs } = reading;
+    if (limit !== undefined) this.limit = limit;
+    if (windowMs !== undefined) this.windowMs = windowMs;
+    if (remaining === undefined) {
+      this.countOurselves();
+      return;
+    }
+    this.window = undefined;
+    const left = remaining - this.weightOf(underWay.requests, underWay.tokens);
+    const isOld = ordinal < this.heardOf && now < this.resetAt;
+    if (isOld) {
+      this.left = Math.min(this.left, left);
+      return;
+    }
+    // Without a time there is no telling for how long the figure holds.
+    const resetAt = until ?? reading.resetAt ?? (this.windowMs === undefined ? now : now + this.windowMs);
+    this.heardOf = Math.max(this.heardOf, ordinal);
+    this.remaining = remaining;
+    this.left = left;
+    this.resetAt = Math.min(resetAt, now + LONGEST_WINDOW_MS);
+  }
+
+  /** The earliest time a request of so many tokens fits. */
+  availableAt(tokens: number, now: number): number {
+    const needed = this.needed(tokens);
+    if (this.window) return this.window.availableAt(needed, now);
+    return now >= this.resetAt || this.left >= needed ? now : this.resetAt;
+  }
+
+  take(tokens: number, now: number): void {
+    const weight = this.weightOf(1, tokens);
+    if (this.window) {
+      this.window.add(weight, now);
+      return;
+    }
+    if (now >= this.resetAt) {
+      if (this.limit === undefined || this.heardOf < 0) return;
+      this.remaining = this.limit;
+      this.left = this.limit;
+      this.resetAt = now + (this.windowMs ?? USUAL_WINDOW_MS);
+    }
+    this.left -= weight;
+  }
+
+  /** Corrects what {@link take} has taken, unless the provider has spoken of it since. */
+  adjust(requests: number, tokens: number, { at, ordinal }: Taken, now: number): void {
+    const weight = this.weightOf(requests, tokens);
+    if (this.window) this.window.adjust(at, weight, now);
+    else if (ordinal > this.heardOf) this.left -= weight;
+  }
+
+  /** True where attempts under way, and not the provider, keep it from being available. */
+  get isOurs(): boolean {
+    return this.window === undefined && this.remaining > 0;
+  }
+
+  setBack(byMs: number): void {
+    this.resetAt -= byMs;
+  }
+
+  /** Used and left of it, for stats. `left` and `resetAt` are undefined where the last figure is out of date. */
+  use(now: number): { limit: number | undefined; left: number | undefined; resetAt: number | undefined } {
+    const { limit, window } = this;
+    if (window) return { limit, left: Math.max(0, window.limit - window.used(now)), resetAt: undefined };
+    if (now >= this.resetAt) return { limit, left: undefined, resetAt: undefined };
+    return { limit, left: Math.max(0, this.left), resetAt: this.resetAt };
+  }
+
+  private countOurselves(): void {
+    const { dayReset, limit, windowMs } = this;
+    if (limit === undefined || windowMs === undefined) return;
+    const isDay = windowMs === DAY_MS && dayReset !== undefined;
+    this.window ??= isDay ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, windowMs);
+    this.window.limit = limit;
+  }
+
+  /** A call larger than the whole limit is the provider's to refuse. */
+  private needed(tokens: number): number {
+    const needed = this.unit === 'tokens' && tokens > 1 ? tokens : 1;
+    return this.limit !== undefined && this.limit > 0 ? Math.min(needed, this.limit) : needed;
+  }
+
+  /** Nobody knows beforehand how an estimate splits into tokens read and tokens written. */
+  private weightOf(requests: number, tokens: number): number {
+    if (this.unit === 'requests') return requests;
+    return this.unit === 'tokens' ? tokens : 0;
+  }
+}

@@ -1,0 +1,114 @@
+import type { LimitReading } from '../faults/limits.ts';
+import { LearnedLimit, type Taken, type UnderWay } from './learned-limit.ts';
+import type { DayReset } from './quota.ts';
+
+/** Models are named by callers and policies by servers, so both are bounded; the oldest is forgotten first. */
+const MAX_MODELS = 256;
+const MAX_LIMITS = 16;
+
+/** One of the provider's limits, for stats. */
+export interface LimitUse {
+  /** `requests`, `tokens`... or the name of the provider's policy. */
+  readonly counts: string;
+  /** Undefined where it holds for all models. */
+  readonly model: string | undefined;
+  readonly limit: number | undefined;
+  /** Undefined where the last figure is out of date. */
+  readonly left: number | undefined;
+  /** When it is whole again, epoch ms; undefined where no figure holds until then. */
+  readonly resetAt: number | undefined;
+}
+
+/** A limit that has no room. */
+export interface Shortage {
+  readonly limit: LearnedLimit;
+  readonly ofModel: boolean;
+  readonly at: number;
+}
+
+/** A provider's limits as its answers tell them, for one group of keys: those of each model, and those of all. */
+export class LearnedQuota {
+  private readonly limits = new Map<string | undefined, LearnedLimit[]>();
+  private readonly dayReset: DayReset | undefined;
+
+  constructor(dayReset: DayReset | undefined) {
+    this.dayReset = dayReset;
+  }
+
+  /** @param model undefined for limits that hold for all models */
+  hear(
+    model: string | undefined,
+    reading: LimitReading,
+    ordinal: number,
+    underWay: UnderWay,
+    now: number,
+    until: number | undefined,
+  ): void {
+    const limits = this.limitsOf(model);
+    let limit = limits.find(({ counts }) => counts === reading.counts);
+    if (!limit) {
+      if (limits.length >= MAX_LIMITS) limits.shift();
+      limits.push((limit = new LearnedLimit(reading.counts, this.dayReset)));
+    }
+    limit.hear(reading, ordinal, underWay, now, until);
+  }
+
+  /** The earliest time a request fits under every limit; `now` where it does at once. */
+  availableAt(model: string | undefined, tokens: number, now: number): number {
+    let at = this.limits.size === 0 ? now : latest(this.limits.get(undefined), tokens, now);
+    if (model !== undefined) at = Math.max(at, latest(this.limits.get(model), tokens, now));
+    return at;
+  }
+
+  /** The limit that takes longest to have room; undefined where all have. */
+  shortageOf(model: string | undefined, tokens: number, now: number): Shortage | undefined {
+    let shortage: Shortage | undefined;
+    for (const each of model === undefined ? [model] : [undefined, model]) {
+      for (const limit of this.limits.get(each) ?? []) {
+        const at = limit.availableAt(tokens, now);
+        if (at > now && at > (shortage?.at ?? now)) shortage = { limit, ofModel: each !== undefined, at };
+      }
+    }
+    return shortage;
+  }
+
+  take(model: string | undefined, tokens: number, now: number): void {
+    for (const limit of this.limits.get(undefined) ?? []) limit.take(tokens, now);
+    if (model !== undefined) for (const limit of this.limits.get(model) ?? []) limit.take(tokens, now);
+  }
+
+  /** See {@link LearnedLimit.adjust}. */
+  adjust(lease: Taken & { readonly model: string | undefined }, requests: number, tokens: number, now: number): void {
+    const { model } = lease;
+    for (const limit of this.limits.get(undefined) ?? []) limit.adjust(requests, tokens, lease, now);
+    if (model !== undefined) for (const limit of this.limits.get(model) ?? []) limit.adjust(requests, tokens, lease, now);
+  }
+
+  setBack(byMs: number): void {
+    for (const limits of this.limits.values()) for (const limit of limits) limit.setBack(byMs);
+  }
+
+  use(now: number): LimitUse[] {
+    return [...this.limits].flatMap(([model, limits]) => limits.map(limit => ({ counts: limit.counts, model, ...limit.use(now) })));
+  }
+
+  private limitsOf(model: string | undefined): LearnedLimit[] {
+    let limits = this.limits.get(model);
+    if (!limits) {
+      if (this.limits.size >= MAX_MODELS) {
+        for (const oldest of this.limits.keys()) {
+          this.limits.delete(oldest);
+          break;
+        }
+      }
+      this.limits.set(model, (limits = []));
+    }
+    return limits;
+  }
+}
+
+function latest(limits: readonly LearnedLimit[] | undefined, tokens: number, now: number): number {
+  let at = now;
+  for (const limit of limits ?? []) at = Math.max(at, limit.availableAt(tokens, now));
+  return at;
+}
