@@ -19,6 +19,7 @@ export {
   ClosedError,
   ConfigError,
   DeadlineError,
+  FallbackError,
   GuardError,
   NoKeyError,
   PoolExhaustedError,
@@ -28,12 +29,14 @@ export {
   type ConfigIssue,
   type GuardErrorCode,
   type KeyObstacle,
+  type LeftProvider,
 } from './guard/errors.ts';
 export type {
   AttemptEvent,
   BreakerEvent,
   CallEvent,
   FailoverEvent,
+  FallbackEvent,
   GuardEventName,
   GuardEvents,
   KeyEvent,

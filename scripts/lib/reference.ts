@@ -39,7 +39,7 @@ ${block(limitsExample)}
 
 - What is not named stays as it is, and so does what is \`undefined\`. Naming one rate limit keeps the others.
 - An array takes the place of the old one.
-- \`keyManagement.providers\` replaces the whole map: a key that is not named any more is gone.
+- \`keyManagement.providers\` replaces the whole map: a key that is not named any more is gone. So does \`fallbacks\`.
 - \`minDelayMs\`, \`maxQueueSize\`, \`initialBackoffMs\` and \`maxRetries\` may be given at the top level.
 - If anything is wrong, nothing is changed.
 

@@ -14,6 +14,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   ExecutionGuardConfig: 'What a guard is configured with. Every part is optional.',
   ResolvedConfig: 'A checked configuration, with every default filled in.',
   RateLimitRule: 'A limit on incoming calls.',
+  FallbackHop: 'Where a call goes next: another provider, another model, or both.',
   KeyConfig: 'An API key, and what is known of it.',
   KeyEnvironment: 'Keys that are read from the environment.',
   KeyProviderConfig: 'A pool of API keys, and how they are used.',

@@ -17,7 +17,7 @@ import { Router, type Destination, type Route } from './route.ts';
 const DEFAULT_MAX_REPLAY_BYTES = 16 * 1024 * 1024;
 
 /** Options that hold for every request; those a request says itself are not among them. */
-export type FetchCallOptions = Omit<ExecuteOptions, 'providerName' | 'model' | 'tokens' | 'signal'>;
+export type FetchCallOptions = Omit<ExecuteOptions, 'providerName' | 'model' | 'tokens' | 'signal' | 'fallbacks'>;
 
 export interface GuardedFetchOptions {
   /** The provider of all requests. Where absent, each request tells: by `route`, its key, or its host. */
@@ -138,8 +138,17 @@ class GuardedRequest {
           if (context.apiKey === undefined) onNoPool();
           return body.isReplayable ? this.attempt(context, body) : this.onlyAttempt(context, body);
         },
-        // A Response cannot be shared.
-        { skipDeduplication: true, ...call, providerName: this.destination.provider, model, tokens, signal },
+        {
+          // A Response cannot be shared.
+          skipDeduplication: true,
+          ...call,
+          providerName: this.destination.provider,
+          model,
+          tokens,
+          signal,
+          // Its address and its body are for this provider.
+          fallbacks: [],
+        },
       );
       if (this.only && 'response' in this.only) discard(this.only.response);
       return await this.finished(response);

@@ -47,7 +47,7 @@ export class AttemptContext implements CallContext {
     this.keyId = lease?.key.id;
     this.provider = call.provider.name;
     this.model = call.model;
-    this.attempt = call.attempts;
+    this.attempt = call.attemptsInAll;
     this.#lease = lease;
     this.#callerSignal = call.options.signal;
     this.#runtime = runtime;

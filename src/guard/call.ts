@@ -7,6 +7,7 @@ import type { Pool } from '../keys/pool.ts';
 import type { Place } from '../keys/wait-line.ts';
 import type { Flight } from './deduplication/deduplicator.ts';
 import type { AttemptRecord, GuardError } from './errors.ts';
+import type { FallbackRun } from './fallback-run.ts';
 import type { SlotHolder } from './lane.ts';
 import type { ExecuteOptions, GuardedFunction } from './options.ts';
 import type { Pipeline } from './pipeline.ts';
@@ -26,7 +27,23 @@ export interface Failure {
  */
 export type AttemptEnd = 'answered' | 'failed' | 'no-key' | 'cut-off' | 'interrupted';
 
-/** One call on its way through the pipeline, with what its attempts have found out. */
+/** What a call has spent of its retries. */
+export interface RetryBudget {
+  spent: number;
+  /** A second try of a key was granted; it counts once it has begun. */
+  isGranted: boolean;
+}
+
+/** Where a call goes that falls back: to another provider or model, for the same caller. */
+export interface LegTarget {
+  readonly run: FallbackRun;
+  readonly model: string | undefined;
+}
+
+/**
+ * One call on its way through the pipeline, with what its attempts have found out. One that falls back has a leg per
+ * provider and model, each a call of its own from the circuit breaker on; the call itself is the first.
+ */
 export class Call implements SlotHolder {
   readonly fn: GuardedFunction<unknown>;
   readonly options: ExecuteOptions;
@@ -44,6 +61,7 @@ export class Call implements SlotHolder {
   /** When the last attempt ended. */
   endedAt: number;
 
+  /** At this provider. */
   attempts = 0;
   end: AttemptEnd = 'interrupted';
   /** What the last attempt was answered with. */
@@ -86,6 +104,10 @@ export class Call implements SlotHolder {
   waitLimitAt: number | undefined = undefined;
   /** The place in the pool's line, while the call waits for a key. */
   place: Place | undefined = undefined;
+  /** Undefined until an attempt was not answered: most calls need no retry. */
+  budget: RetryBudget | undefined = undefined;
+  /** Set where there are other providers to go to. */
+  run: FallbackRun | undefined;
   private records: AttemptRecord[] | undefined = undefined;
 
   constructor(
@@ -95,6 +117,7 @@ export class Call implements SlotHolder {
     pool: Pool | undefined,
     pipeline: Pipeline,
     now: number,
+    target?: LegTarget,
   ) {
     this.fn = fn;
     this.options = options;
@@ -104,9 +127,13 @@ export class Call implements SlotHolder {
     this.now = now;
     this.endedAt = now;
     this.pipeline = pipeline;
-    this.deadlineAt = options.deadlineMs === undefined ? Infinity : now + options.deadlineMs;
-    this.model = options.model;
-    this.preferredKeyId = options.keyId;
+    this.run = target?.run;
+    if (target) this.deadlineAt = target.run.origin.deadlineAt;
+    else this.deadlineAt = options.deadlineMs === undefined ? Infinity : now + options.deadlineMs;
+    this.model = target ? target.model : options.model;
+    // A key's id means something at the provider the caller spoke of, and nowhere else.
+    const isElsewhere = target !== undefined && target.run.origin.provider !== provider;
+    this.preferredKeyId = isElsewhere ? undefined : options.keyId;
     this.tokens = options.tokens ?? 0;
     this.priority = options.priority ?? 0;
   }
@@ -114,10 +141,30 @@ export class Call implements SlotHolder {
   /** The trail: failed attempts in order, and the last one if it was answered after failures. */
   get trail(): readonly AttemptRecord[] {
     // The same array throughout: an error made before the last attempt is recorded shows that one too.
-    return (this.records ??= []);
+    return (this.origin.records ??= []);
   }
 
   record(record: AttemptRecord): void {
-    (this.records ??= []).push(record);
+    (this.origin.records ??= []).push(record);
+  }
+
+  /** The call its caller made. */
+  get origin(): Call {
+    return this.run ? this.run.origin : this;
+  }
+
+  /** The leg that has the last word. */
+  get last(): Call {
+    return this.run ? this.run.last : this;
+  }
+
+  /** At all providers. */
+  get attemptsInAll(): number {
+    return this.run ? this.run.attempts : this.attempts;
+  }
+
+  /** It has waited or asked a provider, and may finish what it began. */
+  get hasBegun(): boolean {
+    return this.run ? this.run.hasBegun : this.hasWaited || this.attempts > 0;
   }
 }

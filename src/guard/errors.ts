@@ -31,6 +31,7 @@ export type GuardErrorCode =
   | 'CIRCUIT_OPEN'
   | 'POOL_EXHAUSTED'
   | 'NO_KEY'
+  | 'FALLBACKS_EXHAUSTED'
   | 'DEADLINE_EXCEEDED'
   | 'ATTEMPT_TIMEOUT'
   | 'ABORTED'
@@ -245,6 +246,41 @@ export class NoKeyError extends GuardError {
         'Name at least one key under keyManagement.providers, or set the environment variable it is read from.',
       details,
     );
+  }
+}
+
+/** A provider of a fallback chain that has not answered. */
+export interface LeftProvider {
+  readonly provider: string;
+  readonly model?: string;
+  /** The kind of its fault, such as `rate_limit`, or the `code` of the guard's refusal, such as `CIRCUIT_OPEN`. */
+  readonly reason: string;
+  /** When it may be asked again, epoch ms; absent where that is not known. */
+  readonly retryAtMs?: number;
+}
+
+/** No provider of the call's fallback chain has answered. `cause` is the last one's error, or the guard's refusal. */
+export class FallbackError extends GuardError {
+  declare readonly code: 'FALLBACKS_EXHAUSTED';
+  /** The providers in the order of the chain, and why each was left. */
+  readonly left: readonly LeftProvider[];
+
+  static {
+    this.prototype.name = 'FallbackError';
+  }
+
+  constructor(details: GuardErrorDetails & { readonly left: readonly LeftProvider[] }) {
+    const lines = details.left.map(({ provider, model, reason }) => {
+      const asked = model === undefined ? quote(provider) : `${quote(provider)}, model ${quote(model)}`;
+      return `\n  ${asked}: ${reason}`;
+    });
+    const when = comeBack(details.retryAfterMs);
+    super('FALLBACKS_EXHAUSTED', `No provider of the fallback chain has answered. ${when}${lines.join('')}`, details);
+    this.left = details.left;
+  }
+
+  override toJSON(): Record<string, unknown> {
+    return { ...super.toJSON(), left: this.left };
   }
 }
 

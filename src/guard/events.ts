@@ -3,8 +3,11 @@ import { ConfigError, type AttemptRecord } from './errors.ts';
 
 /** A call has ended. */
 export interface CallEvent {
+  /** Who answered, or had the last word. */
   readonly provider: string;
   readonly model: string | undefined;
+  /** Whom the call was made for, where that is not who answered; absent where it did not fall back. */
+  readonly fellBackFrom?: { readonly provider: string; readonly model: string | undefined };
   readonly ok: boolean;
   /** The key that answered; undefined where none did, or no pool matched. */
   readonly keyId: string | undefined;
@@ -39,6 +42,16 @@ export interface FailoverEvent {
   readonly fault: string;
 }
 
+/** The call goes on with another provider or model. */
+export interface FallbackEvent {
+  readonly provider: string;
+  readonly model: string | undefined;
+  readonly toProvider: string;
+  readonly toModel: string | undefined;
+  /** The kind of the fault, or the `code` of the guard's refusal, that made it move on. */
+  readonly reason: string;
+}
+
 export interface BreakerEvent {
   readonly provider: string;
   readonly state: 'CLOSED' | 'OPEN' | 'HALF_OPEN';
@@ -66,6 +79,7 @@ export interface GuardEvents {
   attempt: AttemptEvent;
   key: KeyEvent;
   failover: FailoverEvent;
+  fallback: FallbackEvent;
   breaker: BreakerEvent;
   queue: QueueEvent;
   rotation: RotationEvent;
@@ -80,6 +94,7 @@ const EVENT_NAMES: readonly GuardEventName[] = [
   'attempt',
   'key',
   'failover',
+  'fallback',
   'breaker',
   'queue',
   'rotation',

@@ -9,6 +9,8 @@ import type { ExecutionGuardConfig, ResolvedConfig } from './config/types.ts';
 import { Deduplicator } from './deduplication/deduplicator.ts';
 import { AbortedError, ClosedError, ConfigError, DeadlineError, formatWindow, GuardError } from './errors.ts';
 import { Events, type GuardEventName, type Listener } from './events.ts';
+import { FallbackChains, stopsOf, type Stop } from './fallback-chains.ts';
+import type { FallbackRun } from './fallback-run.ts';
 import { explainPool, type ExplainOptions, type Explanation } from './explain.ts';
 import { Interruptions } from './interruption.ts';
 import { KeyManager } from './key-manager.ts';
@@ -23,6 +25,7 @@ import { admissionStage } from './stages/admission.ts';
 import { attemptHandler } from './stages/attempt.ts';
 import { circuitBreakerStage } from './stages/circuit-breaker.ts';
 import { deduplicationStage } from './stages/deduplication.ts';
+import { fallbackStage, type Routes } from './stages/fallback.ts';
 import { finalCheckStage } from './stages/final-check.ts';
 import { keyLeaseStage } from './stages/key-lease.ts';
 import { queueSlotStage } from './stages/queue-slot.ts';
@@ -61,6 +64,8 @@ export class ExecutionGuard {
   readonly #runtime: Runtime;
   readonly #directory: Directory;
   readonly #providers: ProviderTable;
+  #chains: FallbackChains;
+  readonly #routes: Routes;
   #pipeline: Pipeline;
   #closed = false;
 
@@ -99,10 +104,15 @@ export class ExecutionGuard {
       },
     });
     this.#directory.configure(resolved.keyManagement, true);
+    this.#chains = new FallbackChains(resolved.fallbacks);
     if (resolved.persistence.enabled) {
       warn('persistence.enabled has no effect in this version: state is kept in memory and ends with the process');
     }
     this.keys = new KeyManager(this.#directory, { clock, events, warn });
+    this.#routes = {
+      stopsOf: call => this.#stopsOf(call),
+      legAt: (run, stop) => this.#legAt(run, stop),
+    };
     this.#pipeline = this.#link();
   }
 
@@ -126,7 +136,8 @@ export class ExecutionGuard {
    * the same object, once no attempt is left. `context` is a provider's name, or options.
    *
    * @throws RateLimitError, QueueFullError, CircuitOpenError, PoolExhaustedError, NoKeyError, DeadlineError,
-   * AttemptTimeoutError, AbortedError, ClosedError; ConfigError where an option is not what it should be
+   * AttemptTimeoutError, AbortedError, ClosedError; FallbackError where a chain is used up; ConfigError where an
+   * option is not what it should be
    */
   execute<T>(fn: GuardedFunction<T>, context?: string | ExecuteOptions): Promise<T> {
     const options = typeof context === 'string' ? { providerName: context } : (context ?? NO_OPTIONS);
@@ -157,8 +168,8 @@ export class ExecutionGuard {
   }
 
   /**
-   * Changes what is named and keeps the rest; `keyManagement.providers` replaces the whole map. Takes effect
-   * at once: calls under way finish, waiting calls keep their place, keys keep what was learned of them.
+   * Changes what is named and keeps the rest; `keyManagement.providers` and `fallbacks` replace the whole map. Takes
+   * effect at once: calls under way finish, waiting calls keep their place, keys keep what was learned of them.
    *
    * @throws ConfigError, ClosedError; nothing has changed then
    */
@@ -170,6 +181,7 @@ export class ExecutionGuard {
     this.#runtime.deduplicator.configure(config.deduplication);
     this.#runtime.limits.configure(rulesOf(config), config.rateLimiting.maxSessions);
     this.#providers.configure(config);
+    this.#chains = new FallbackChains(config.fallbacks);
     this.#directory.configure(config.keyManagement, update?.keyManagement?.providers !== undefined);
     this.#pipeline = this.#link();
   }
@@ -227,10 +239,12 @@ export class ExecutionGuard {
   /** Which key a call would take now, and why each other one would not. Takes nothing. */
   explain(provider: string, options: ExplainOptions = {}): Explanation {
     const pool = this.#directory.resolve(provider);
-    return explainPool(provider, this.#providers.find(provider), pool, options, this.#runtime.clock.now());
+    const hops = this.#runtime.config.enabled ? this.#chains.of(provider) : undefined;
+    const stops = hops ? stopsOf(hops, provider, options.model) : [];
+    return explainPool(provider, this.#providers.find(provider), pool, options, stops, this.#runtime.clock.now());
   }
 
-  /** Hears of calls, attempts, keys, fail-overs, breakers, queues and rotations. Returns the way to stop. */
+  /** Hears of calls, attempts, keys, fail-overs, fallbacks, breakers, queues and rotations. Returns the way to stop. */
   on<Name extends GuardEventName>(name: Name, listener: Listener<Name>): () => void {
     return this.#runtime.events.on(name, listener);
   }
@@ -266,24 +280,37 @@ export class ExecutionGuard {
     call.provider.calls--;
     if (call.deadlineAt !== Infinity) this.#runtime.interruptions.callEnded(call);
     call.pipeline.callEnded(call, ending);
-    if (call.attempts > 0) {
-      const provider = this.#bookedOn(call);
-      const fault = call.failure?.fault;
-      if (call.end === 'answered') provider.succeeded(Math.max(0, call.endedAt - call.now));
-      else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
-      else provider.totalRequests++;
-    }
+    if (call.run) this.#bookLegs(call.run);
+    else this.#book(call);
     if (this.#runtime.events.heard('call')) this.#announce(call, ending);
   }
 
+  #book(call: Call): void {
+    if (call.attempts === 0) return;
+    const provider = this.#bookedOn(call);
+    const fault = call.failure?.fault;
+    if (call.end === 'answered') provider.succeeded(Math.max(0, call.endedAt - call.now));
+    else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
+    else provider.totalRequests++;
+  }
+
+  /** Each provider once: of several models that it was asked for, the last one's outcome counts. */
+  #bookLegs({ last, legs, origin }: FallbackRun): void {
+    const asked = new Map<ProviderState, Call>();
+    for (const leg of [...legs, last]) if (leg.attempts > 0) asked.set(leg.provider, leg);
+    for (const leg of asked.values()) this.#book(leg);
+    for (const { provider } of legs) if (provider !== origin.provider) provider.calls--;
+  }
+
   #announce(call: Call, { rejected, outcome }: Ending): void {
-    const { options } = call;
+    const { last, options } = call;
     this.#runtime.events.emit('call', {
-      provider: call.provider.name,
-      model: call.model,
-      ok: !rejected && call.failure === undefined,
-      keyId: call.end === 'answered' ? call.lease?.key.id : undefined,
-      attempts: call.attempts,
+      provider: last.provider.name,
+      model: last.model,
+      ...(last !== call && { fellBackFrom: { provider: call.provider.name, model: call.model } }),
+      ok: !rejected && last.failure === undefined,
+      keyId: last.end === 'answered' ? last.lease?.key.id : undefined,
+      attempts: call.attemptsInAll,
       durationMs: Math.max(0, this.#runtime.clock.now() - call.startedAt),
       error: rejected ? nameOf(outcome) : undefined,
       userId: options.userId,
@@ -292,9 +319,26 @@ export class ExecutionGuard {
     });
   }
 
+  #stopsOf({ model, options, provider }: Call): Stop[] | undefined {
+    const hops = options.fallbacks ?? this.#chains.of(provider.name);
+    if (!hops || hops.length === 0) return undefined;
+    const stops = stopsOf(hops, provider.name, model);
+    return stops.length > 0 ? stops : undefined;
+  }
+
+  #legAt(run: FallbackRun, { provider, model }: Stop): Call {
+    const { fn, options, pipeline } = run.origin;
+    const state = this.#providers.of(provider);
+    const pool = this.#directory.resolve(provider);
+    if (state !== run.origin.provider) state.calls++;
+    const leg = new Call(fn, options, state, pool, pipeline, this.#runtime.clock.now(), { run, model });
+    run.legs.push(leg);
+    return leg;
+  }
+
   #bookedOn(call: Call): ProviderState {
     const { providerName } = call.options;
-    if (typeof providerName !== 'function') return call.provider;
+    if (typeof providerName !== 'function' || call !== call.origin) return call.provider;
     try {
       const name = named(providerName);
       return name === undefined ? call.provider : this.#providers.of(name);
@@ -314,6 +358,7 @@ export class ExecutionGuard {
         deduplication.enabled ? deduplicationStage(runtime) : undefined,
         queue.enabled ? admissionStage(runtime) : undefined,
         hasRules ? rateLimitStage(runtime) : undefined,
+        fallbackStage(runtime, this.#routes),
         circuitBreaker.enabled ? circuitBreakerStage : undefined,
         retryStage(runtime),
         queue.enabled ? queueSlotStage(runtime) : undefined,

@@ -1,6 +1,7 @@
 import type { Demand, PoolKey } from '../keys/key.ts';
 import { doubtOf, type KeyState } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
+import type { Stop } from './fallback-chains.ts';
 import type { BreakerState } from './provider-breaker.ts';
 import type { ProviderState } from './provider-state.ts';
 
@@ -35,6 +36,8 @@ export interface Explanation {
   /** The key that would be taken; undefined where none is ready. */
   readonly keyId: string | undefined;
   readonly keys: readonly KeyExplanation[];
+  /** Where a call would go in turn when this provider cannot serve it. */
+  readonly fallbacks: readonly Stop[];
 }
 
 /** A key that nothing holds back is taken, or stands behind the one that is. */
@@ -63,6 +66,7 @@ export function explainPool(
   provider: ProviderState | undefined,
   pool: Pool | undefined,
   options: ExplainOptions,
+  fallbacks: readonly Stop[],
   now: number,
 ): Explanation {
   const demand = { model: options.model, tokens: options.tokens ?? 0, now };
@@ -75,5 +79,6 @@ export function explainPool(
     waiting: provider?.lane.waiting ?? 0,
     keyId: chosen?.id,
     keys: pool ? [...pool.keys()].map(key => explainKey(key, chosen, pool, demand)) : [],
+    fallbacks,
   };
 }

@@ -117,19 +117,19 @@ export class Interruptions {
 
   /** The call is over: its deadline need not be kept. */
   callEnded(call: Call): void {
-    const deadline = this.deadlines.get(call);
+    const deadline = this.deadlines.get(call.origin);
     if (deadline && !deadline.isOver) this.clock.clearTimeout(deadline.timer);
   }
 
-  private deadlineOf(call: Call): Deadline {
-    let deadline = this.deadlines.get(call);
+  private deadlineOf({ origin, deadlineAt }: Call): Deadline {
+    let deadline = this.deadlines.get(origin);
     if (!deadline) {
       const kept: Deadline = { timer: undefined, isOver: false, interrupt: undefined };
       kept.timer = this.clock.setTimeout(() => {
         kept.isOver = true;
         kept.interrupt?.();
-      }, call.deadlineAt - this.clock.now());
-      this.deadlines.set(call, (deadline = kept));
+      }, deadlineAt - this.clock.now());
+      this.deadlines.set(origin, (deadline = kept));
     }
     return deadline;
   }

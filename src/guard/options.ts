@@ -1,4 +1,5 @@
 import { ConfigError, type ConfigIssue } from './errors.ts';
+import type { FallbackHop } from './config/types.ts';
 import type { Usage } from '../keys/lease.ts';
 
 export type { Usage };
@@ -34,6 +35,11 @@ export interface ExecuteOptions {
    * the last one is the provider that health and stats are booked on.
    */
   readonly providerName?: string | (() => string | undefined) | undefined;
+  /**
+   * Where the call goes when its provider cannot serve it, in place of the chain of the configuration: names of
+   * providers, or `{ provider, model }`. `[]`: nowhere.
+   */
+  readonly fallbacks?: readonly (string | FallbackHop)[] | undefined;
   /** Preferred key, taken if it is ready. Unknown ids are ignored. */
   readonly keyId?: string | undefined;
   readonly skipDeduplication?: boolean | undefined;
@@ -68,6 +74,8 @@ export interface ExecuteOptions {
   readonly idempotent?: boolean | undefined;
 }
 
+type Check = (holds: boolean, path: string, allowed: string, found: unknown) => void;
+
 /**
  * Refuses options that would be misread later. Only what is given is looked at, so that a call without
  * options pays nothing.
@@ -76,17 +84,22 @@ export interface ExecuteOptions {
  */
 export function checkOptions(fn: unknown, options: ExecuteOptions | null): void {
   let issues: ConfigIssue[] | undefined;
-  const check = (holds: boolean, path: string, allowed: string, found: unknown): void => {
+  const check: Check = (holds, path, allowed, found) => {
     if (!holds) (issues ??= []).push({ path, message: `expected ${allowed}, found ${shown(found)}` });
   };
   check(typeof fn === 'function', 'fn', 'a function', fn);
   if (typeof options !== 'object' || options === null) {
     check(false, 'options', 'a provider name or an object', options);
   } else {
-    const { providerName, signal, tokens, priority, deadlineMs, attemptTimeoutMs } = options;
+    const { providerName, fallbacks, signal, tokens, priority, deadlineMs, attemptTimeoutMs } = options;
     if (providerName !== undefined) {
       const isName = typeof providerName === 'string' || typeof providerName === 'function';
       check(isName, 'options.providerName', 'a string or a function', providerName);
+    }
+    if (fallbacks !== undefined) {
+      const isChain = Array.isArray(fallbacks);
+      check(isChain, 'options.fallbacks', 'an array of providers, or of { provider, model }', fallbacks);
+      if (isChain) for (const [position, hop] of fallbacks.entries()) checkHop(check, hop, `options.fallbacks[${position}]`);
     }
     if (signal !== undefined) check(isSignal(signal), 'options.signal', 'an AbortSignal', signal);
     if (tokens !== undefined) check(isFrom(0, tokens), 'options.tokens', 'a finite number of at least 0', tokens);
@@ -98,6 +111,25 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
     }
   }
   if (issues) throw new ConfigError(issues);
+}
+
+function checkHop(check: Check, hop: unknown, path: string): void {
+  if (typeof hop === 'string') {
+    check(isName(hop), path, 'a provider name that is not blank', hop);
+  } else if (typeof hop !== 'object' || hop === null) {
+    check(false, path, 'a provider name or an object { provider, model }', hop);
+  } else {
+    const given = ['provider', 'model'].filter(name => Reflect.get(hop, name) !== undefined);
+    check(given.length > 0, path, 'a provider, a model, or both', hop);
+    for (const name of given) {
+      const value: unknown = Reflect.get(hop, name);
+      check(isName(value), `${path}.${name}`, 'a name that is not blank', value);
+    }
+  }
+}
+
+function isName(value: unknown): boolean {
+  return typeof value === 'string' && value.trim() !== '';
 }
 
 /** By what it can do: polyfills and other realms have an AbortSignal of their own. */

@@ -22,6 +22,9 @@ export class ProviderState implements Member {
   totalRequests = 0;
   failureCount = 0;
   lastFailureAt = 0;
+  /** Calls that went from here to another provider or model, and that came. */
+  fallbacksFrom = 0;
+  fallbacksTo = 0;
   /** Smoothed, in ms. */
   responseTimeMs = 0;
   /** Smoothed share of failed calls, 0 to 1. */
@@ -128,6 +131,8 @@ export class ProviderTable {
       state.totalRequests = 0;
       state.errorRate = 0;
       state.responseTimeMs = 0;
+      state.fallbacksFrom = 0;
+      state.fallbacksTo = 0;
     }
   }
 }

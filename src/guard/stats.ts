@@ -29,6 +29,10 @@ export interface ProviderStatus {
   /** Smoothed share of failed calls, 0 to 1. */
   readonly errorRate?: number;
   readonly totalRequests?: number;
+  /** Calls that left it for the next one of their fallback chain; absent before the first. */
+  readonly fallbacksFrom?: number;
+  /** Calls that came to it along a fallback chain; absent before the first. */
+  readonly fallbacksTo?: number;
   readonly circuitBreakerState: BreakerState;
 }
 
@@ -139,6 +143,8 @@ function statusOf(provider: ProviderState, { config }: Runtime, now: number): Pr
     responseTime: provider.responseTimeMs,
     errorRate: provider.errorRate,
     totalRequests: provider.totalRequests,
+    ...(provider.fallbacksFrom > 0 && { fallbacksFrom: provider.fallbacksFrom }),
+    ...(provider.fallbacksTo > 0 && { fallbacksTo: provider.fallbacksTo }),
     circuitBreakerState: provider.breaker.state,
   };
 }

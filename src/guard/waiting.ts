@@ -1,4 +1,5 @@
 import type { Blocked } from '../keys/lineup.ts';
+import type { Pool } from '../keys/pool.ts';
 import type { Place, WaitEnd } from '../keys/wait-line.ts';
 import type { Call } from './call.ts';
 import { QueueFullError } from './errors.ts';
@@ -26,7 +27,7 @@ export async function waitInLine(runtime: Runtime, call: Call, place: Place, blo
  */
 export async function counted<T>(runtime: Runtime, call: Call, wait: () => Promise<T>): Promise<T> {
   const { lane } = call.provider;
-  if (!call.hasWaited && call.attempts === 0) assertRoom(runtime, call);
+  if (!call.hasBegun) assertRoom(runtime, call);
   call.hasWaited = true;
   const weight = call.options.skipQueue ? 0 : 1;
   lane.waiting += weight;
@@ -53,4 +54,15 @@ export function assertRoom(runtime: Runtime, call: Call): void {
 
 function tell({ events }: Runtime, { provider }: Call, what: 'waiting' | 'started' | 'left' | 'full'): void {
   if (events.heard('queue')) events.emit('queue', { provider: provider.name, what, size: provider.lane.waiting });
+}
+
+/**
+ * Until when the call may wait for a key of the pool. A call that says how long it may take waits for as long; a pool
+ * that never waits never does.
+ */
+export function keyWaitLimit(call: Call, pool: Pool, now: number): number {
+  const { maxWaitMs } = pool.settings;
+  if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return call.deadlineAt;
+  call.waitLimitAt ??= pool.toSteady(now + maxWaitMs);
+  return pool.fromSteady(call.waitLimitAt);
 }

@@ -238,6 +238,7 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** When a key may be had. */
   outlook(demand: Demand): Blocked {
+    this.look(demand.now);
     const lineup = this.lineupFor(demand.model);
     return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
   }

@@ -71,6 +71,7 @@ describe('explain()', () => {
       waiting: 0,
       keyId: undefined,
       keys: [],
+      fallbacks: [],
     });
     expect(guard.getStats().providers).toEqual({});
   });

@@ -5,8 +5,8 @@ import type { ExecutionGuardConfig, ResolvedConfig } from './types.ts';
 
 /**
  * The configuration after an update: what the update does not name stays, `undefined` means keep, an
- * array takes the place of the old one, and `keyManagement.providers` replaces the whole map, so that a
- * key that is not named any more is gone. Neither argument is changed, nor referred to afterwards.
+ * array takes the place of the old one, and `keyManagement.providers` and `fallbacks` replace the whole map, so
+ * that a key or a chain that is not named any more is gone. Neither argument is changed, nor referred to afterwards.
  *
  * @throws {ConfigError} as {@link parseConfig}, for the configuration as a whole
  */
@@ -18,6 +18,7 @@ export function mergeConfig(current: ExecutionGuardConfig | ResolvedConfig, upda
 
 function overlay(below: unknown, above: unknown, path: readonly string[], current: ResolvedConfig): unknown {
   if (path.join('.') === 'keyManagement.providers') return withMaskedKeysRestored(above, current);
+  if (path.length === 1 && path[0] === 'fallbacks') return above;
   if (!isOptions(below) || !isOptions(above)) return above;
   // From entries, because assigning `__proto__` would set the prototype.
   const merged = new Map<string, unknown>(Object.entries(below));

@@ -401,6 +401,48 @@ function fallback({ flag, fromZero }: Shared) {
   });
 }
 
+
+function fallbacks({ text }: Shared) {
+  const pattern = nonBlank('a provider name or pattern that is not blank');
+  const hop = z.union(
+    [
+      text,
+      section('FallbackHop', {
+        provider: option('The provider to go to; the one before where absent.', text.optional()),
+        model: option("The model to ask it for; the call's own where absent.", text.optional()),
+      }),
+    ],
+    { error: 'a provider name, or an object { provider, model }' },
+  );
+  const chain = z.array(hop, { error: 'an array of providers, or of { provider, model }' }).readonly();
+  return z
+    .record(pattern, chain, { error: 'an object of chains by provider name or pattern' })
+    .superRefine((chains, context) => {
+      for (const [start, hops] of Object.entries(chains)) {
+        const been = new Set([placeName(start, undefined)]);
+        let before = start;
+        for (const [position, given] of hops.entries()) {
+          const { provider = before, model } = typeof given === 'string' ? { provider: given } : given;
+          before = provider;
+          const place = placeName(provider, model);
+          const isEmpty = typeof given !== 'string' && given.provider === undefined && model === undefined;
+          const path = [start, position];
+          if (isEmpty) context.addIssue({ code: 'custom', path, message: 'a provider, a model, or both' });
+          else if (place === placeName(start, undefined)) {
+            context.addIssue({ code: 'custom', path, message: 'another provider or model than the chain begins with' });
+          } else if (been.has(place)) {
+            context.addIssue({ code: 'custom', path, message: 'a provider and model that the chain does not name before' });
+          }
+          been.add(place);
+        }
+      }
+    });
+}
+
+function placeName(provider: string, model: string | undefined): string {
+  return JSON.stringify([provider.trim().toLowerCase(), model]);
+}
+
 function persistence({ flag }: Shared) {
   return section('PersistenceConfig', {
     enabled: option('Accepted for the sake of existing configurations; this version keeps its state in memory and warns. Old guard: true.', flag.default(false)),
@@ -419,6 +461,11 @@ function buildSchema() {
     queue: option('How many attempts run at once, and how many calls wait.', queue(shared).prefault({})),
     retry: option('Repeats failed attempts with exponential back-off.', retry(shared).prefault({})),
     fallback: option('How long a failed provider counts as recovering.', fallback(shared).prefault({})),
+    fallbacks: option(
+      'Where calls go when their provider cannot serve them, by its name or pattern: providers and models in turn. The ' +
+        'most specific pattern wins.',
+      fallbacks(shared).prefault({}),
+    ),
     persistence: option('Has no effect yet; see `enabled`.', persistence(shared).prefault({})),
     keyManagement: option('Pools of API keys.', keyManagement(shared).prefault({})),
     minDelayMs: option('Short for `queue.minDelayMs`, and wins over it.', fromZero.optional()),

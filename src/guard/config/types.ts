@@ -23,6 +23,12 @@ export interface ExecutionGuardConfig {
   retry?: RetryConfig | undefined;
   /** How long a failed provider counts as recovering. */
   fallback?: FallbackConfig | undefined;
+  /**
+   * Where calls go when their provider cannot serve them, by its name or pattern: providers and models in turn.
+   * The most specific pattern wins.
+   * @default {}
+   */
+  fallbacks?: Record<string, readonly (string | FallbackHop)[]> | undefined;
   /** Has no effect yet; see `enabled`. */
   persistence?: PersistenceConfig | undefined;
   /** Pools of API keys. */
@@ -216,6 +222,14 @@ export interface FallbackConfig {
   recoveryWindowMs?: number | undefined;
 }
 
+/** Where a call goes next: another provider, another model, or both. */
+export interface FallbackHop {
+  /** The provider to go to; the one before where absent. */
+  provider?: string | undefined;
+  /** The model to ask it for; the call's own where absent. */
+  model?: string | undefined;
+}
+
 export interface PersistenceConfig {
   /**
    * Accepted for the sake of existing configurations; this version keeps its state in memory and warns. Old guard:
@@ -395,6 +409,7 @@ export interface ResolvedConfig {
   readonly queue: ResolvedQueue;
   readonly retry: ResolvedRetry;
   readonly fallback: ResolvedFallback;
+  readonly fallbacks: Record<string, readonly (string | FallbackHop)[]>;
   readonly persistence: ResolvedPersistence;
   readonly keyManagement: ResolvedKeyManagement;
 }

@@ -4,6 +4,7 @@ import {
   AbortedError,
   AttemptTimeoutError,
   DeadlineError,
+  FallbackError,
   PoolExhaustedError,
   QueueFullError,
   RateLimitError,
@@ -309,7 +310,8 @@ function start<T>(signal: AbortSignal | undefined, execute: () => Promise<T>): P
 /** Who takes the lead, where the failure says something of the leader alone. */
 function heirOf({ followers }: Flight, leader: Caller, error: unknown): Follower | undefined {
   if (followers === undefined) return undefined;
-  const isOwn = leader.signal?.aborted === true || OWN_FAILURES.some(type => error instanceof type);
+  const last = error instanceof FallbackError ? error.cause : error;
+  const isOwn = leader.signal?.aborted === true || OWN_FAILURES.some(type => last instanceof type);
   // Who would have given up no later gains nothing by a try of his own, and the others would wait for it.
   const patience = error instanceof AttemptTimeoutError ? (leader.attemptTimeoutMs ?? Infinity) : Infinity;
   for (const follower of followers) {

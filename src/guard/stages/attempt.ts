@@ -76,7 +76,7 @@ export function attemptHandler(runtime: Runtime): Handler {
 
   const record = (call: Call, startedAt: number, fault: Fault | undefined): void => {
     const heard = events.heard('attempt');
-    if (!heard && fault === undefined && call.attempts === 1) return;
+    if (!heard && fault === undefined && call.attemptsInAll === 1) return;
     const keyId = call.lease?.key.id;
     const entry = {
       ...(keyId !== undefined && { keyId }),
@@ -88,7 +88,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       durationMs: Math.max(0, call.endedAt - startedAt),
     };
     call.record(entry);
-    if (heard) events.emit('attempt', { ...entry, attempt: call.attempts, ok: fault === undefined });
+    if (heard) events.emit('attempt', { ...entry, attempt: call.attemptsInAll, ok: fault === undefined });
   };
 
   const failed = async (
@@ -116,6 +116,7 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.end = 'interrupted';
     call.unsent = true;
     if (call.failure) discard(call.failure.outcome);
+    call.run?.asks(call);
     const startedAt = call.now;
     const context = new AttemptContext(call, runtime);
     let value: unknown;

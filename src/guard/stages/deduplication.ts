@@ -30,15 +30,22 @@ export function deduplicationStage(runtime: Runtime): Stage {
       );
     },
 
-    callEnded({ deduplicationKey, endedAt, flight, options }: Call, { rejected, outcome }: Ending): void {
+    callEnded({ deduplicationKey, flight, last, options }: Call, { rejected, outcome }: Ending): void {
       if (!flight || deduplicationKey === undefined) return;
-      deduplicator.land(deduplicationKey, flight, options, endedAt, rejected, outcome);
+      deduplicator.land(deduplicationKey, flight, options, last.endedAt, rejected, outcome);
     },
   };
 }
 
 /** Undefined where the call cannot or must not be joined with another. */
-function keyOf({ options, provider, model }: Call, { config }: Runtime): string | undefined {
+function keyOf(call: Call, runtime: Runtime): string | undefined {
+  const key = requestKeyOf(call, runtime);
+  const { fallbacks } = call.options;
+  // Who may answer is part of what is asked.
+  return key === undefined || fallbacks === undefined ? key : prefixed(JSON.stringify(fallbacks)) + key;
+}
+
+function requestKeyOf({ options, provider, model }: Call, { config }: Runtime): string | undefined {
   const { req, skipDeduplication, deduplicationKey, sessionId, userId } = options;
   if (skipDeduplication) return undefined;
   if (deduplicationKey !== undefined) {

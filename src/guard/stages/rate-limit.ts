@@ -58,8 +58,8 @@ export function rateLimitStage(runtime: Runtime): Stage {
       return mayWait ? waitAndPass(call, next, session) : Promise.reject(refusal(call, session, exceeded));
     },
 
-    callEnded({ attempts, session, countedAt }) {
-      if (attempts === 0 && session !== undefined && countedAt !== undefined) limits.refund(session, countedAt);
+    callEnded({ attemptsInAll, session, countedAt }) {
+      if (attemptsInAll === 0 && session !== undefined && countedAt !== undefined) limits.refund(session, countedAt);
     },
   };
 }

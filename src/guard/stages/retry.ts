@@ -3,20 +3,12 @@ import { isCorrelated, type Accusation } from '../../keys/accusation.ts';
 import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
 import type { Aim } from '../../keys/wait-line.ts';
-import type { Call } from '../call.ts';
+import type { Call, RetryBudget } from '../call.ts';
 import { discard } from '../discard.ts';
-import { PoolExhaustedError } from '../errors.ts';
-import { exhaustedDetails } from '../exhausted.ts';
+import { giveUp } from '../give-up.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
-import { counted, waitInLine } from '../waiting.ts';
-
-/** What a call has spent of its retries. */
-interface Budget {
-  spent: number;
-  /** A second try of a key was granted; it counts once it has begun. */
-  isGranted: boolean;
-}
+import { counted, keyWaitLimit, waitInLine } from '../waiting.ts';
 
 /**
  * The only loop. Two budgets: a key's fault moves on to the next ready key at once and spends nothing; a
@@ -47,47 +39,34 @@ export function retryStage(runtime: Runtime): Stage {
 
   /** Waits until a key may be ready. False where none will be in time, and the first may not be used all the same. */
   const waitForKey = async (call: Call): Promise<boolean> => {
+    if (call.run?.isPassing) return false;
     if (call.pool && call.blocked && (await waitInTime(call, call.pool, call.blocked))) return true;
     call.takeFirst = mayTakeFirst(call);
     return call.takeFirst;
   };
 
   const waitInTime = async (call: Call, pool: Pool, blocked: Blocked): Promise<boolean> => {
-    const limitAt = waitLimitOf(call, pool);
+    if (call.run?.isPassing) return false;
+    const limitAt = keyWaitLimit(call, pool, clock.now());
     if (blocked.at > limitAt && !blocked.pending) return false;
     call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool), aimOf(call));
     return (await waitInLine(runtime, call, call.place, blocked)) === 'try';
   };
 
-  /** A call that says how long it may take waits for as long; a pool that never waits never does. */
-  const waitLimitOf = (call: Call, pool: Pool): number => {
-    const { maxWaitMs } = pool.settings;
-    if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return call.deadlineAt;
-    call.waitLimitAt ??= pool.toSteady(clock.now() + maxWaitMs);
-    return pool.fromSteady(call.waitLimitAt);
-  };
-
-  const giveUp = (call: Call): unknown => {
-    counters.finalFailures++;
-    const { failure, pool } = call;
-    if (failure?.thrown) throw failure.outcome;
-    if (failure) return failure.outcome;
-    throw new PoolExhaustedError(exhaustedDetails(call, pool, clock.now()));
-  };
-
-  const maySpend = ({ spent }: Budget): boolean => {
+  const maySpend = ({ spent }: RetryBudget): boolean => {
     const { enabled, retry } = runtime.config;
     return enabled && retry.enabled && spent < retry.maxRetries;
   };
 
-  const spend = (budget: Budget): void => {
+  const spend = (call: Call, budget: RetryBudget): void => {
     budget.spent++;
     budget.isGranted = false;
+    if (call.run) call.run.hasRetried = true;
     counters.totalRetries++;
   };
 
   /** Gets a key for an attempt that found none. False where there is none to be had. */
-  const findKey = (call: Call, budget: Budget): boolean | Promise<boolean> => {
+  const findKey = (call: Call, budget: RetryBudget): boolean | Promise<boolean> => {
     if (call.accusations && call.pool && !hasHope(call.pool, call.model, call.accusations)) return false;
     if (!call.tried || call.mayRepeat) return waitForKey(call);
     // All that are ready were tried: a second try of one of them costs a retry.
@@ -104,10 +83,10 @@ export function retryStage(runtime: Runtime): Stage {
   };
 
   /** Before the same key or provider is tried again. False, at once, where it must not be. */
-  const backOff = (call: Call, fault: Fault, budget: Budget): false | Promise<boolean> => {
+  const backOff = (call: Call, fault: Fault, budget: RetryBudget): false | Promise<boolean> => {
     const delayMs = mayRetry(call, fault) ? backoffFor(call, fault, budget.spent) : undefined;
     if (delayMs === undefined || !maySpend(budget)) return false;
-    spend(budget);
+    spend(call, budget);
     return waitToRepeat(call, fault, delayMs);
   };
 
@@ -120,7 +99,7 @@ export function retryStage(runtime: Runtime): Stage {
   };
 
   /** After an attempt that was not answered: whether there is to be another. `true` where it may begin at once. */
-  const goesOn = (call: Call, budget: Budget): boolean | Promise<boolean> => {
+  const goesOn = (call: Call, budget: RetryBudget): boolean | Promise<boolean> => {
     if (call.end === 'no-key') return findKey(call, budget);
     const { accusations, failure } = call;
     if (!failure || call.end === 'cut-off') return false;
@@ -132,8 +111,6 @@ export function retryStage(runtime: Runtime): Stage {
   };
 
   const enter = async (call: Call, next: Handler): Promise<unknown> => {
-    // Most calls need one attempt, and no budget.
-    let budget: Budget | undefined;
     try {
       for (;;) {
         let value: unknown;
@@ -142,22 +119,26 @@ export function retryStage(runtime: Runtime): Stage {
         } finally {
           call.pipeline.attemptEnded(call);
         }
+        const { budget } = call;
         if (budget?.isGranted && call.end !== 'no-key' && call.end !== 'cut-off') {
-          if (call.isRepeat) spend(budget);
+          if (call.isRepeat) spend(call, budget);
           budget.isGranted = false;
         }
         if (call.end === 'answered') {
-          if (budget && budget.spent > 0) counters.successAfterRetry++;
+          if (call.run ? call.run.hasRetried : budget && budget.spent > 0) counters.successAfterRetry++;
           return value;
         }
-        budget ??= { spent: 0, isGranted: false };
-        const another = goesOn(call, budget);
+        const another = goesOn(call, (call.budget ??= { spent: 0, isGranted: false }));
         // A key that is free is taken at once: a turn later it may be another call's.
-        if (another !== true && (another === false || !(await another))) return giveUp(call);
+        if (another !== true && (another === false || !(await another))) {
+          // Whether there is somebody else to ask is for the fallback to say.
+          return call.run ? undefined : giveUp(runtime, call);
+        }
         call.now = clock.now();
       }
     } finally {
       call.place?.leave();
+      call.place = undefined;
       call.pipeline.attemptsEnded(call);
     }
   };

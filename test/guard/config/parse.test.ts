@@ -45,6 +45,7 @@ describe('what is not said', () => {
         retryableStatusCodes: [408, 409, 425, 429, 500, 502, 503, 504, 529],
       },
       fallback: { enabled: true, recoveryWindowMs: 60_000 },
+      fallbacks: {},
       persistence: { enabled: false },
       keyManagement: { enabled: true, maxWaitMs: 30_000, providers: {} },
     });

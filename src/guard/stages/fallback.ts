@@ -1,0 +1,168 @@
+import type { Fault } from '../../faults/fault.ts';
+import type { Call } from '../call.ts';
+import { discard } from '../discard.ts';
+import { CircuitOpenError, FallbackError, NoKeyError, QueueFullError } from '../errors.ts';
+import type { Stop } from '../fallback-chains.ts';
+import { fallbackDetails, refusalCodeOf, type Departure } from '../fallback-details.ts';
+import { FallbackRun } from '../fallback-run.ts';
+import { giveUp } from '../give-up.ts';
+import type { Handler, Stage } from '../pipeline.ts';
+import type { Runtime } from '../runtime.ts';
+import { keyWaitLimit } from '../waiting.ts';
+
+/** Where calls go on. */
+export interface Routes {
+  /** Undefined for a call that has nowhere else to go. */
+  readonly stopsOf: (call: Call) => readonly Stop[] | undefined;
+  readonly legAt: (run: FallbackRun, stop: Stop) => Call;
+}
+
+/** What came of asking one provider. */
+type Visit = Departure | { readonly answer: unknown };
+
+/**
+ * Takes a call that its provider cannot serve to the next one of its chain. First it passes by all of them, without
+ * waiting for a key; where none has answered, it waits for the key that comes back first.
+ */
+export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
+  const { clock, counters, events } = runtime;
+
+  const visit = async (leg: Call, run: FallbackRun, next: Handler): Promise<Visit> => {
+    run.last = leg;
+    leg.now = clock.now();
+    // It may be here for the second time.
+    leg.isProbe = false;
+    leg.breakerEpoch = undefined;
+    // It neither takes a slot nor waits for one, to learn that there is no key.
+    if (run.isPassing && isResting(leg)) return { leg, reason: refusalCodeOf(leg), isResting: true };
+    let answer: unknown;
+    try {
+      answer = await next(leg);
+    } catch (error) {
+      const refusal = refusalOf(leg, error);
+      if (!refusal) throw error;
+      return { leg, reason: refusal.code, error: refusal, isResting: false };
+    }
+    return departureOf(leg) ?? { answer: leg.end === 'answered' ? answer : giveUp(runtime, leg) };
+  };
+
+  const moveOn = ({ leg: from, reason }: Departure, to: Call): void => {
+    from.provider.fallbacksFrom++;
+    to.provider.fallbacksTo++;
+    if (!events.heard('fallback')) return;
+    events.emit('fallback', {
+      provider: from.provider.name,
+      model: from.model,
+      toProvider: to.provider.name,
+      toModel: to.model,
+      reason,
+    });
+  };
+
+  /** The leg whose key is back first, and in time; else one that would use a key that is not ready. */
+  const nextToReturn = (resting: ReadonlySet<Call>): Call | undefined => {
+    let first: Call | undefined;
+    let firstAt = Infinity;
+    const now = clock.now();
+    for (const leg of resting) {
+      const { pool } = leg;
+      if (!pool) continue;
+      leg.now = now;
+      const { at, pending } = pool.outlook(leg);
+      if (!pending && at > Math.max(now, keyWaitLimit(leg, pool, now))) continue;
+      if (first && at >= firstAt) continue;
+      first = leg;
+      firstAt = at;
+    }
+    return first ?? [...resting].find(({ pool, attempts }) => pool?.settings.fallbackBehavior === 'useFirst' && attempts === 0);
+  };
+
+  const end = (run: FallbackRun, departures: ReadonlyMap<Call, Departure>): unknown => {
+    const { asked } = run;
+    if (asked?.failure && !asked.failure.thrown) {
+      run.last = asked;
+      return giveUp(runtime, asked);
+    }
+    counters.finalFailures++;
+    throw new FallbackError(fallbackDetails(run, departures, clock.now()));
+  };
+
+  /** Back to those that had no key: each waits as its pool allows, and all of them from now on. */
+  const waitAlong = async (run: FallbackRun, departures: Map<Call, Departure>, next: Handler): Promise<unknown> => {
+    run.isPassing = false;
+    const resting = new Set<Call>();
+    for (const { leg, isResting } of departures.values()) {
+      if (!isResting || !leg.pool) continue;
+      resting.add(leg);
+      keyWaitLimit(leg, leg.pool, clock.now());
+    }
+    for (let leg = nextToReturn(resting); leg; leg = nextToReturn(resting)) {
+      const before = departures.get(run.last);
+      if (before && leg !== run.last) moveOn(before, leg);
+      const { attempts } = leg;
+      const outcome = await visit(leg, run, next);
+      if ('answer' in outcome) return outcome.answer;
+      departures.set(leg, outcome);
+      // What waiting has not helped once, it will not help.
+      if (!outcome.isResting || leg.attempts === attempts) resting.delete(leg);
+    }
+    return end(run, departures);
+  };
+
+  const along = async (call: Call, stops: readonly Stop[], next: Handler): Promise<unknown> => {
+    const run = (call.run = new FallbackRun(call));
+    const departures = new Map<Call, Departure>();
+    let leg = call;
+    for (let position = 0; ; position++) {
+      const outcome = await visit(leg, run, next);
+      if ('answer' in outcome) return outcome.answer;
+      departures.set(leg, outcome);
+      const stop = stops[position];
+      if (!stop) break;
+      leg = routes.legAt(run, stop);
+      moveOn(outcome, leg);
+    }
+    return waitAlong(run, departures, next);
+  };
+
+  return {
+    enter(call, next) {
+      const stops = routes.stopsOf(call);
+      return stops ? along(call, stops, next) : next(call);
+    },
+
+    callEnded({ run }, { outcome }) {
+      if (!run) return;
+      for (const { failure } of run.legs) if (failure && failure.outcome !== outcome) discard(failure.outcome);
+    },
+  };
+}
+
+/** True where the pool has no key to give at once, nor one from elsewhere. */
+function isResting(leg: Call): boolean {
+  const { pool } = leg;
+  if (!pool || pool.settings.fallbackBehavior === 'useEnvironment') return false;
+  const { at } = pool.outlook(leg);
+  return at > leg.now;
+}
+
+/** A refusal that another provider need not share. A full queue is the caller's answer, where it is the first one's. */
+function refusalOf(leg: Call, error: unknown): CircuitOpenError | NoKeyError | QueueFullError | undefined {
+  if (leg.interruption !== undefined) return undefined;
+  if (error instanceof CircuitOpenError || error instanceof NoKeyError) return error;
+  return error instanceof QueueFullError && leg !== leg.origin ? error : undefined;
+}
+
+/** Undefined where what the leg came to is the call's outcome, whoever is asked. */
+function departureOf(leg: Call): Departure | undefined {
+  const { end, failure } = leg;
+  if (end === 'answered' || (failure && !isProvidersAffair(leg, failure.fault))) return undefined;
+  const refusal = end === 'cut-off' ? 'CIRCUIT_OPEN' : refusalCodeOf(leg);
+  return { leg, reason: failure?.fault.kind ?? refusal, isResting: end === 'no-key' };
+}
+
+/** Where the provider may have acted, a call that must not run twice goes to no other one either. */
+function isProvidersAffair({ options, unsent }: Call, { scope }: Fault): boolean {
+  if (scope === 'request') return false;
+  return !scope.startsWith('provider') || options.idempotent !== false || unsent;
+}
