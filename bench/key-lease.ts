@@ -69,7 +69,7 @@ function poolOf({ Pool, normalizeKeys, strategyFactory, systemClock }: Subject, 
   return new Pool(
     {
       pattern: '*',
-      keys: normalizeKeys(entries, { pattern: '*', warn: ignore }),
+      keys: normalizeKeys({ keys: entries }, { pattern: '*', warn: ignore }),
       strategyName: strategy,
       strategy: strategyFactory(strategy),
       fallbackBehavior: 'fail',

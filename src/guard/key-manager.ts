@@ -74,6 +74,12 @@ export class KeyManager {
   add(pool: string, key: KeyEntry): string {
     const owner = this.poolOf(pool);
     const settings = this.normalize(owner, key);
+    // A key that names its models has them; any other one stands with those for the models nobody is named for.
+    return this.insert(owner, settings.models ? settings : { ...settings, servesModel: this.#directory.servesOthers(owner) });
+  }
+
+  /** @throws ConfigError where the key is in the pool already */
+  private insert(owner: Pool, settings: NormalizedKey): string {
     const isTwin = (known: PoolKey): boolean => known.id === settings.id || known.hasSecret(settings.key);
     const twin = [...owner.keys()].find(known => !known.draining && isTwin(known));
     if (twin) throw notUsable(owner, `is in the pool already, as ${JSON.stringify(twin.id)}`);
@@ -123,9 +129,9 @@ export class KeyManager {
     const old = this.keyOf(pool, keyId);
     const { clock, events } = this.#dependencies;
     if (!(overlapMs >= 0)) throw new ConfigError([{ path: 'overlapMs', message: `must be 0 or more, got ${overlapMs}` }]);
-    const { weight, priority, models, excludeModels, group, limits, tier, region, tags } = old.settings;
+    const { weight, priority, models, excludeModels, servesModel, group, limits, tier, region, tags } = old.settings;
     const traits = { weight, priority, models, excludeModels, group, limits, tier, region, tags };
-    const newId = this.add(owner.pattern, { ...traits, key: secret, id });
+    const newId = this.insert(owner, { ...this.normalize(owner, { ...traits, key: secret, id }), servesModel });
     const retireAt = clock.now() + overlapMs;
     if (events.heard('rotation')) {
       events.emit('rotation', { pool: owner.pattern, oldKeyId: old.id, newKeyId: newId, retireAt });
@@ -209,7 +215,7 @@ export class KeyManager {
   private normalize(pool: Pool, entry: KeyEntry): NormalizedKey {
     parseConfig({ keyManagement: { providers: { [pool.pattern]: { keys: [entry] } } } });
     const complaints: string[] = [];
-    const [settings] = normalizeKeys([entry], { pattern: pool.pattern, warn: complaint => complaints.push(complaint) });
+    const [settings] = normalizeKeys({ keys: [entry] }, { pattern: pool.pattern, warn: complaint => complaints.push(complaint) });
     if (!settings) throw notUsable(pool, complaints.join('; '));
     return settings;
   }

@@ -5,7 +5,8 @@ import { strategyFactory } from '../strategies/index.ts';
 import type { SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
 import type { FaultProfile } from '../faults/fault.ts';
 import { HealthCheck } from './health-check.ts';
-import { normalizeKeys, type KeyEntry } from './normalize.ts';
+import type { ServesModel } from './model-lists.ts';
+import { modelListsOf, normalizeKeys, type KeyLists } from './normalize.ts';
 import { Pool, type PoolSettings } from './pool.ts';
 import type { QuotaLimits } from './quota.ts';
 import { ProviderResolver } from './resolution.ts';
@@ -14,8 +15,7 @@ import type { CooldownSettings, KeyChange } from './settlement.ts';
 import type { Validate } from './validation.ts';
 
 /** One pool as the configuration has it, defaults filled in. */
-export interface PoolConfig {
-  readonly keys: readonly KeyEntry[] | { readonly env: string };
+export interface PoolConfig extends KeyLists {
   readonly strategy: string | SelectionStrategy | StrategyFactory;
   readonly fallbackBehavior: PoolSettings['fallbackBehavior'];
   readonly healthCheck?: { readonly enabled: boolean; readonly intervalMs: number; readonly timeoutMs: number } | undefined;
@@ -43,12 +43,19 @@ export interface DirectoryDependencies {
 
 const DEFAULT_VALIDATE_TIMEOUT_MS = 10_000;
 
+/** A pool, and what belongs to it. */
+interface Entry {
+  readonly pool: Pool;
+  readonly healthCheck: HealthCheck;
+  readonly models: KeyLists['models'];
+}
+
 /** All pools, and which one a provider's name leads to. */
 export class Directory {
   private readonly dependencies: DirectoryDependencies;
   /** Strategies from outside, shielded once, so that an update leaves them what they know. */
   private readonly strategies = new WeakMap<SelectionStrategy | StrategyFactory, StrategyFactory>();
-  private readonly pools = new Map<string, { readonly pool: Pool; readonly healthCheck: HealthCheck }>();
+  private readonly pools = new Map<string, Entry>();
   private resolver = new ProviderResolver<Pool>([]);
   private enabled = true;
   private lastProvider: string | undefined;
@@ -78,7 +85,7 @@ export class Directory {
       const keys =
         known && !renamesKeys
           ? [...known.pool.keys()].filter(key => !key.draining).map(key => key.settings)
-          : normalizeKeys(config.keys, { pattern, env: this.dependencies.env, warn: this.dependencies.warn });
+          : normalizeKeys(config, { pattern, env: this.dependencies.env, warn: this.dependencies.warn });
       const strategy = this.strategyOf(pattern, config.strategy);
       const settings = poolSettings(pattern, config, { keys, maxWaitMs, strategy });
       if (known) known.pool.configure(settings);
@@ -89,7 +96,7 @@ export class Directory {
           `keyManagement.providers[${JSON.stringify(pattern)}].healthCheck has no effect without a validate function`,
         );
       }
-      this.pools.set(pattern, { pool, healthCheck });
+      this.pools.set(pattern, { pool, healthCheck, models: config.models });
       this.warnOfEmptyGroups(pattern, config, keys);
     }
     this.resolver = new ProviderResolver([...this.pools].map(([pattern, { pool }]) => [pattern, pool]));
@@ -107,6 +114,11 @@ export class Directory {
 
   get(pattern: string): Pool | undefined {
     return this.pools.get(pattern)?.pool;
+  }
+
+  /** The test of a key that stands in none of the pool's lists by model; undefined where it has no such lists. */
+  servesOthers({ pattern }: Pool): ServesModel | undefined {
+    return modelListsOf(this.pools.get(pattern)?.models)?.testOf(new Set([undefined]));
   }
 
   *all(): Generator<Pool> {
@@ -147,7 +159,7 @@ export class Directory {
     }
   }
 
-  private create(settings: PoolSettings): { pool: Pool; healthCheck: HealthCheck } {
+  private create(settings: PoolSettings): Pick<Entry, 'pool' | 'healthCheck'> {
     const { clock, random, onKeyChange } = this.dependencies;
     const pool: Pool = new Pool(settings, { clock, random, onKeyChange: change => onKeyChange(pool, change) });
     return { pool, healthCheck: new HealthCheck(pool, clock) };

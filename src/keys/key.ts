@@ -219,9 +219,12 @@ export class PoolKey extends Gated implements KeyView {
 }
 
 function modelFilter(settings: NormalizedKey): ((model: string) => boolean) | undefined {
-  const { models, excludeModels } = settings;
-  if (!models?.length && !excludeModels?.length) return undefined;
+  const { models, excludeModels, servesModel } = settings;
+  if (!models?.length && !excludeModels?.length) return servesModel;
   const included = models?.map(glob => compileGlob(glob)) ?? [];
   const excluded = excludeModels?.map(glob => compileGlob(glob)) ?? [];
-  return model => (included.length === 0 || included.some(match => match(model))) && !excluded.some(match => match(model));
+  return model =>
+    (servesModel === undefined || servesModel(model)) &&
+    (included.length === 0 || included.some(match => match(model))) &&
+    !excluded.some(match => match(model));
 }

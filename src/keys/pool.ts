@@ -505,9 +505,9 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   /** What keys are limited to decides how calls are told apart. */
-  private note({ models, excludeModels, limits }: NormalizedKey): void {
+  private note({ models, excludeModels, servesModel, limits }: NormalizedKey): void {
     this.forgetRepresentatives();
-    if (models?.length || excludeModels?.length) this.hasFilters = true;
+    if (models?.length || excludeModels?.length || servesModel) this.hasFilters = true;
     if (limitsTokens(limits)) this.hasTokenLimits = true;
   }
 

@@ -310,7 +310,7 @@ describe('The chain', () => {
     expect((await ask({ fallbacks: [] }, 10)).value).toBe(error);
   });
 
-  test('is found like a pool: the same name, then a wildcard, then a part of the name', async () => {
+  test('is found like a pool: the same name, then a wildcard, then a part of the name', () => {
     const { guard } = benchOf({ fallbacks: { gemini: ['part'], '*gemini*': ['wildcard'], 'google-gemini': ['name'] } });
     const first = (provider: string): unknown => guard.explain(provider).fallbacks[0]?.provider;
     expect(['google-gemini', 'GEMINI', 'my-gemini-2', 'openai'].map(first)).toEqual(['name', 'part', 'wildcard', undefined]);

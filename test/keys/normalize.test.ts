@@ -5,7 +5,7 @@ import { normalizeKeys, type KeyEntry } from '../../src/keys/normalize.ts';
 
 function normalize(entries: readonly KeyEntry[] | { env: string }, env: Record<string, string> = {}) {
   const warnings: string[] = [];
-  const keys = normalizeKeys(entries, { pattern: '*gemini*', env, warn: (message) => warnings.push(message) });
+  const keys = normalizeKeys({ keys: entries }, { pattern: '*gemini*', env, warn: (message) => warnings.push(message) });
   return { keys, warnings };
 }
 

@@ -105,7 +105,7 @@ function mayShow(issue: Issue): boolean {
 }
 
 function isUnderKeys(path: Path): boolean {
-  return path[0] === 'keyManagement' && path[1] === 'providers' && path[3] === 'keys';
+  return path[0] === 'keyManagement' && path[1] === 'providers' && (path[3] === 'keys' || path[3] === 'models');
 }
 
 /** A number, a span or a flag in quotes: the usual slip, and no key. */

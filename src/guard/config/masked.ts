@@ -3,7 +3,7 @@ import { parseConfig } from './parse.ts';
 import { isOptions, ownMember } from './plain.ts';
 import type { ResolvedConfig, ResolvedKey, ResolvedKeyProvider } from './types.ts';
 
-type Keys = ResolvedKeyProvider['keys'];
+type Keys = NonNullable<ResolvedKeyProvider['keys']>;
 
 /**
  * A copy that is safe to print and to hand out: every secret is replaced by a mask. It shares nothing
@@ -12,9 +12,17 @@ type Keys = ResolvedKeyProvider['keys'];
 export function maskedConfig(config: ResolvedConfig): ResolvedConfig {
   const copy = parseConfig(config);
   const providers = Object.entries(copy.keyManagement.providers).map(
-    ([pattern, provider]) => [pattern, { ...provider, keys: maskKeys(provider.keys) }] as const,
+    ([pattern, provider]) => [pattern, maskProvider(provider)] as const,
   );
   return { ...copy, keyManagement: { ...copy.keyManagement, providers: Object.fromEntries(providers) } };
+}
+
+function maskProvider({ keys, models, ...provider }: ResolvedKeyProvider): ResolvedKeyProvider {
+  return {
+    ...provider,
+    ...(keys && { keys: maskKeys(keys) }),
+    ...(models && { models: Object.fromEntries(Object.entries(models).map(([model, list]) => [model, maskKeys(list)])) }),
+  };
 }
 
 function maskKeys(keys: Keys): Keys {
@@ -46,12 +54,22 @@ export function withMaskedKeysRestored(providers: unknown, current: ResolvedConf
   if (!isOptions(providers)) return providers;
   const restored = Object.entries(providers).map(([pattern, provider]) => {
     const known = ownMember(current.keyManagement.providers, pattern);
-    const keys = ownMember(provider, 'keys');
-    const knownKeys = ownMember(known, 'keys');
-    if (!isOptions(provider) || !Array.isArray(keys) || !Array.isArray(knownKeys)) return [pattern, provider] as const;
-    return [pattern, { ...provider, keys: restoreKeys(keys, knownKeys) }] as const;
+    if (!isOptions(provider)) return [pattern, provider] as const;
+    const keys = restoreList(ownMember(provider, 'keys'), ownMember(known, 'keys'));
+    const models = restoreLists(ownMember(provider, 'models'), ownMember(known, 'models'));
+    return [pattern, { ...provider, ...(keys !== undefined && { keys }), ...(models !== undefined && { models }) }] as const;
   });
   return Object.fromEntries(restored);
+}
+
+function restoreLists(lists: unknown, known: unknown): unknown {
+  if (!isOptions(lists)) return lists;
+  const restored = Object.entries(lists).map(([model, list]) => [model, restoreList(list, ownMember(known, model))] as const);
+  return Object.fromEntries(restored);
+}
+
+function restoreList(keys: unknown, known: unknown): unknown {
+  return Array.isArray(keys) && Array.isArray(known) ? restoreKeys(keys, known) : keys;
 }
 
 function restoreKeys(keys: readonly unknown[], known: readonly unknown[]): unknown[] {

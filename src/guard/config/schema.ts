@@ -312,11 +312,19 @@ function keyProvider(shared: Shared) {
   );
   const ownProfile = z.custom<FaultProfile>(value => hasMember(value, 'rules', Array.isArray));
   const profileError = 'the name of a fault profile, or a profile object';
-  return section('KeyProviderConfig', {
+  const list = keyList(shared, limits);
+  const provider = section('KeyProviderConfig', {
     keys: option(
       'The API keys, as plain strings or as objects with more to say, or the environment variable to read them from. ' +
-        'Blank, missing and repeated entries are left out, with a warning.',
-      keyList(shared, limits),
+        'Blank, missing and repeated entries are left out, with a warning. May be absent where `models` is given.',
+      list.optional(),
+    ),
+    models: option(
+      'Keys by model, `*` standing for any text. A call that names a model gets the keys of the most specific entry ' +
+        'that fits it, and no others; `keys` are for the models that none fits.',
+      z
+        .record(nonBlank('a model or pattern that is not blank'), list, { error: 'an object of lists of keys by model' })
+        .optional(),
     ),
     strategy: option(
       'Picks one of the keys that are ready: a name, a function that makes a strategy, ' +
@@ -367,6 +375,12 @@ function keyProvider(shared: Shared) {
       fromZero.optional(),
     ),
   });
+  return provider
+    .superRefine(({ keys, models }, context) => {
+      if (keys !== undefined || (models !== undefined && Object.keys(models).length > 0)) return;
+      context.addIssue({ code: 'custom', path: ['keys'], message: 'an array of keys, or an object { env }' });
+    })
+    .register(z.globalRegistry, { typeName: 'KeyProviderConfig' });
 }
 
 function keyManagement(shared: Shared) {

@@ -264,9 +264,14 @@ export interface KeyManagementConfig {
 export interface KeyProviderConfig {
   /**
    * The API keys, as plain strings or as objects with more to say, or the environment variable to read them from.
-   * Blank, missing and repeated entries are left out, with a warning.
+   * Blank, missing and repeated entries are left out, with a warning. May be absent where `models` is given.
    */
-  keys: readonly (string | KeyConfig | null | undefined)[] | KeyEnvironment;
+  keys?: readonly (string | KeyConfig | null | undefined)[] | KeyEnvironment | undefined;
+  /**
+   * Keys by model, `*` standing for any text. A call that names a model gets the keys of the most specific entry
+   * that fits it, and no others; `keys` are for the models that none fits.
+   */
+  models?: Record<string, readonly (string | KeyConfig | null | undefined)[] | KeyEnvironment> | undefined;
   /**
    * Picks one of the keys that are ready: a name, a function that makes a strategy, or an object with a select()
    * method, which all the pools that name it share.
@@ -482,7 +487,10 @@ export interface ResolvedKeyManagement {
 }
 
 export interface ResolvedKeyProvider {
-  readonly keys: readonly (string | ResolvedKey | null | undefined)[] | KeyEnvironment;
+  readonly keys?: readonly (string | ResolvedKey | null | undefined)[] | KeyEnvironment | undefined;
+  readonly models?:
+    | Record<string, readonly (string | ResolvedKey | null | undefined)[] | KeyEnvironment>
+    | undefined;
   readonly strategy:
     | 'round-robin'
     | 'random'
