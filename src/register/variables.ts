@@ -44,7 +44,7 @@ export function answersOf(interceptEnv: RegisterSection['interceptEnv'], pools: 
     const { name } = profileFor(pattern, profile);
     // A name that leads elsewhere, or that no header can hold, stands for no pool.
     const isMeant = resolver.resolve(provider) === pattern && /^[!-~]+$/.test(provider) && !SIGNING.has(name);
-    return isMeant ? [{ provider, profile: name, variable: 'env' in keys ? keys.env : provider }] : [];
+    return isMeant ? [{ provider, profile: name, variable: keys && 'env' in keys ? keys.env : provider }] : [];
   });
   const add = (variable: string, provider: string): void => {
     if (!answers.has(variable)) {
