@@ -13,6 +13,17 @@ export default {
   // Entries share their chunks, so that a class imported from two of them is one class.
   splitting: true,
   treeshake: true,
+  // For the types: an entry with nothing but a default export says `export =` there. In the code, the shaking of the
+  // tree has said so already, and would be undone.
+  cjsInterop: true,
+  plugins: [
+    {
+      name: 'interop-of-types-only',
+      renderChunk(_, chunk) {
+        chunk.exports = [];
+      },
+    },
+  ],
   // opossum requires `events`; an ESM bundle has no `require` of its own.
   banner: ({ format }) =>
     format === 'esm'

@@ -1,0 +1,1 @@
+export { ExecutionGuardTransformer as default } from './transformer.ts';
