@@ -4,6 +4,8 @@ import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { placed, readOptions, type TransformerSettings } from '../../src/ccr/options.ts';
 import { ConfigError } from '../../src/index.ts';
+import { page } from '../docs/pages.ts';
+import { isRecord } from '../support/loopback/json.ts';
 
 const SECRET = 'a-secret-nobody-may-see';
 const pools = { keyManagement: { providers: { gemini: { keys: [SECRET] } } } };
@@ -41,6 +43,14 @@ test('name environment variables as the rest of the file does', () => {
   const options = { keyManagement: { providers: { gemini: { keys: ['$A_KEY', { id: 'b', key: '${B_KEY}' }] } } } };
   const settings = readOptions(options, { A_KEY: 'one', B_KEY: 'two' });
   expect(keysOf(settings)).toEqual(['one', expect.objectContaining({ id: 'b', key: 'two' })]);
+});
+
+test('are accepted as the documentation shows them', () => {
+  const [block] = page('docs/integrations/claude-code-router.md').blocks.filter(({ language }) => language === 'json');
+  const config: unknown = JSON.parse(block?.text ?? '');
+  const [entry] = isRecord(config) && Array.isArray(config.transformers) ? (config.transformers as unknown[]) : [];
+  const settings = readOptions(isRecord(entry) ? entry.options : undefined, { GEMINI_ANN: 'one' });
+  expect(keysOf(settings)).toEqual([expect.objectContaining({ key: 'one' }), expect.objectContaining({ key: '' })]);
 });
 
 test.each([

