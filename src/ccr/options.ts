@@ -1,18 +1,19 @@
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import path from 'node:path';
 import * as z from 'zod';
 import { describeIssues } from '../guard/config/issues.ts';
 import { parseConfig } from '../guard/config/parse.ts';
 import type { ExecutionGuardConfig, ResolvedConfig } from '../guard/config/types.ts';
-import { ConfigError, type ConfigIssue } from '../guard/errors.ts';
+import { ConfigError } from '../guard/errors.ts';
+import { readConfigFile } from '../register/config-file.ts';
+import { RegisterError } from '../register/error.ts';
 import { withVariables, type Variables } from './variables.ts';
 
 /** The `options` of the transformer: what `new ExecutionGuard()` takes, and a few more. */
 export interface GuardTransformerOptions extends ExecutionGuardConfig {
   /**
-   * A JSON file that holds all other options. A relative path is one from the directory of the router's own
-   * config.json, `~/.claude-code-router`.
+   * A file that holds all other options, as JSON, YAML or a module. A relative path is one from the directory of the
+   * router's own config.json, `~/.claude-code-router`.
    */
   readonly configFile?: string | undefined;
   /** Longest time of one attempt until its headers are there, in ms; no limit where absent. */
@@ -33,7 +34,7 @@ export interface TransformerSettings {
   readonly origin: string;
 }
 
-const fileError = 'the path of a JSON file';
+const fileError = 'the path of a file';
 const durationError = 'a number of ms, 1 or more';
 const duration = z.number({ error: durationError }).min(1, { error: durationError }).optional();
 
@@ -48,18 +49,19 @@ const own = z.looseObject(
 );
 
 /**
- * @param env where `$NAME` and `${NAME}` in the options are looked up
+ * @param env where the variables are that the options name
  * @throws ConfigError naming each option that is wrong by its path
  */
 export function readOptions(options: unknown, env: Variables): TransformerSettings {
   const given = parse(options ?? {}, 'options');
-  if (given.configFile === undefined) return settingsOf(given, 'options', env);
+  const { configFile } = given;
+  if (configFile === undefined) return settingsOf(parse(withVariables(given, env), 'options'), 'options');
   const others = Object.keys(given).filter(name => name !== 'configFile');
   if (others.length > 0) {
     const message = 'belongs into the file that `configFile` names';
     throw new ConfigError(others.map(name => ({ path: `options.${name}`, message })));
   }
-  return settingsOf(parse(contentOf(given.configFile), given.configFile), given.configFile, env);
+  return settingsOf(parse(contentOf(configFile, env), configFile), configFile);
 }
 
 /** The same error, the paths of its issues beginning with `origin`. */
@@ -80,10 +82,10 @@ function parse(input: unknown, origin: string): z.infer<typeof own> {
   throw placed(new ConfigError(describeIssues(result.error.issues, input)), origin);
 }
 
-function settingsOf(given: z.infer<typeof own>, origin: string, env: Variables): TransformerSettings {
+function settingsOf(given: z.infer<typeof own>, origin: string): TransformerSettings {
   const { attemptTimeoutMs, deadlineMs, estimateTokens, ...rest } = given;
   try {
-    const config = parseConfig(withVariables(rest, env));
+    const config = parseConfig(rest);
     if (Object.keys(config.keyManagement.providers).length === 0) {
       throw new ConfigError([{ path: 'keyManagement.providers', message: 'expected at least one pool of keys' }]);
     }
@@ -93,19 +95,11 @@ function settingsOf(given: z.infer<typeof own>, origin: string, env: Variables):
   }
 }
 
-function contentOf(configFile: string): unknown {
-  const file = path.resolve(homedir(), '.claude-code-router', configFile);
-  const issue = (message: string): ConfigIssue => ({ path: 'options.configFile', message });
-  let text: string;
+function contentOf(configFile: string, env: Variables): unknown {
   try {
-    text = readFileSync(file, 'utf8');
+    return readConfigFile(configFile, { cwd: path.join(homedir(), '.claude-code-router'), env })?.content;
   } catch (error) {
-    throw new ConfigError([issue(`cannot be read: ${String(error)}`)]);
-  }
-  try {
-    return JSON.parse(text);
-  } catch {
-    // What a parser says quotes the text, which holds keys.
-    throw new ConfigError([issue(`is not JSON: ${file}`)]);
+    if (!(error instanceof RegisterError)) throw error;
+    throw new ConfigError([{ path: 'options.configFile', message: error.message }]);
   }
 }

@@ -1,7 +1,8 @@
 import { createGuardedFetch } from '../fetch/guarded-fetch.ts';
-import { findCredential, placeholder } from '../fetch/credential.ts';
+import { findCredential } from '../fetch/credential.ts';
 import { readTarget } from '../fetch/request.ts';
 import { ExecutionGuard } from '../guard/execution-guard.ts';
+import { placeholder } from '../keys/placeholder.ts';
 import { clientSignal, unwatchClients, watchClients } from './client.ts';
 import { Journal, type RouterLogger } from './journal.ts';
 import { placed, readOptions, type GuardTransformerOptions, type TransformerSettings } from './options.ts';
