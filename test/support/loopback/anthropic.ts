@@ -6,6 +6,7 @@ import { countTokens, echo, pieces, promptText, readJson } from './json.ts';
 import type { ModelCall, Provider, Situation } from './loopback-server.ts';
 import { bearer } from './openai-routes.ts';
 import { evenly } from './quota.ts';
+import { rateLimitHeaders } from './rate-limit-headers.ts';
 import { serverEvent } from './server-event.ts';
 
 const MODELS = ['claude-sonnet-4-6', 'claude-haiku-4-5'];
@@ -32,19 +33,23 @@ export function anthropic(reply: (prompt: string) => string = echo): Provider<An
   };
 }
 
-function headers({ group, meter, now, requestId }: Situation): Record<string, string> {
-  const answer: Record<string, string> = { 'request-id': requestId };
-  if (group === undefined) return answer;
-  answer['anthropic-organization-id'] = group;
-  for (const [dimension, name] of [['rpm', 'requests'], ['tpm', 'input-tokens']] as const) {
-    const window = meter?.window(dimension);
-    if (!window) continue;
-    const reset = new Date(Math.ceil((now + window.resetInMs(now)) / 1000) * 1000);
-    answer[`anthropic-ratelimit-${name}-limit`] = String(window.limit);
-    answer[`anthropic-ratelimit-${name}-remaining`] = String(Math.max(0, Math.floor(window.limit - window.used(now))));
-    answer[`anthropic-ratelimit-${name}-reset`] = reset.toISOString().replace('.000', '');
-  }
-  return answer;
+const LIMITS = ([['rpm', 'requests'], ['tpm', 'input-tokens']] as const).map(([dimension, name]) => ({
+  dimension,
+  limit: `anthropic-ratelimit-${name}-limit`,
+  remaining: `anthropic-ratelimit-${name}-remaining`,
+  reset: `anthropic-ratelimit-${name}-reset`,
+}));
+
+/** In whole seconds. */
+function rfc3339(resetInMs: number, now: number): string {
+  return new Date(Math.ceil((now + resetInMs) / 1000) * 1000).toISOString().replace('.000', '');
+}
+
+function headers(situation: Situation): Record<string, string> {
+  const { group, requestId } = situation;
+  if (group === undefined) return { 'request-id': requestId };
+  const limits = rateLimitHeaders(situation, LIMITS, rfc3339);
+  return { 'request-id': requestId, 'anthropic-organization-id': group, ...limits };
 }
 
 function readMessages({ body: bytes, headers: sent }: IncomingRequest): ModelCall | string {

@@ -4,6 +4,7 @@ import type { CommonFailure, Provider, Route, Situation } from './loopback-serve
 import { openAIError } from './openai-errors.ts';
 import { openAIRoutes, openAIStreamError } from './openai-routes.ts';
 import { evenly } from './quota.ts';
+import { rateLimitHeaders, xRateLimit } from './rate-limit-headers.ts';
 import { serverEvent } from './server-event.ts';
 
 const DEPLOYMENTS = ['gpt-4o', 'whisper-1'];
@@ -59,13 +60,13 @@ const denied = (): Reply =>
   );
 
 function limited({ refusals }: Situation): Reply {
-  const seconds = String(Math.ceil((refusals[0]?.retryInMs ?? 0) / 1000));
+  const retryAfter = seconds(refusals[0]?.retryInMs ?? 0);
   return failure(
     429,
     '429',
     'Requests to the ChatCompletions_Create Operation under Azure OpenAI API version 2024-10-21 have exceeded call ' +
-      `rate limit of your current OpenAI S0 pricing tier. Please retry after ${seconds} seconds.`,
-    { 'retry-after': seconds },
+      `rate limit of your current OpenAI S0 pricing tier. Please retry after ${retryAfter} seconds.`,
+    { 'retry-after': retryAfter },
   );
 }
 
@@ -78,15 +79,12 @@ const OWN_ERRORS: Partial<Record<CommonFailure, (situation: Situation) => Reply>
   tpm: limited,
 };
 
+const LIMITS = [xRateLimit('rpm', 'requests'), xRateLimit('tpm', 'tokens')];
+
 /** Resets are whole seconds. */
-function headers({ meter, now, requestId }: Situation): Record<string, string> {
-  const answer: Record<string, string> = { 'apim-request-id': requestId, 'x-ms-region': 'West Europe' };
-  for (const [dimension, name] of [['rpm', 'requests'], ['tpm', 'tokens']] as const) {
-    const window = meter?.window(dimension);
-    if (!window) continue;
-    answer[`x-ratelimit-limit-${name}`] = String(window.limit);
-    answer[`x-ratelimit-remaining-${name}`] = String(Math.max(0, Math.floor(window.limit - window.used(now))));
-    answer[`x-ratelimit-reset-${name}`] = String(Math.ceil(window.resetInMs(now) / 1000));
-  }
-  return answer;
+const seconds = (resetInMs: number): string => String(Math.ceil(resetInMs / 1000));
+
+function headers(situation: Situation): Record<string, string> {
+  const limits = rateLimitHeaders(situation, LIMITS, seconds);
+  return { 'apim-request-id': situation.requestId, 'x-ms-region': 'West Europe', ...limits };
 }

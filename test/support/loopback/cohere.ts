@@ -20,8 +20,10 @@ export function cohere(reply: (prompt: string) => string = echo): Provider<never
     ],
     error: (kind, situation) => ERRORS[kind](situation),
     // What the API has for it is a message that ends with an error.
-    streamError: ({ body }) =>
-      serverEvent({ type: 'message-end', delta: { finish_reason: 'ERROR', error: JSON.stringify(body) } }, 'message-end'),
+    streamError: ({ body }) => {
+      const end = { type: 'message-end', delta: { finish_reason: 'ERROR', error: JSON.stringify(body) } };
+      return serverEvent(end, end.type);
+    },
   };
 }
 

@@ -5,6 +5,8 @@ import { openAIError } from './openai-errors.ts';
 import { bearer, openAIRoutes, openAIStreamError } from './openai-routes.ts';
 import type { StreamUsage } from './openai-routes.ts';
 import { evenly } from './quota.ts';
+import type { Dimension } from './quota.ts';
+import { rateLimitHeaders, xRateLimit } from './rate-limit-headers.ts';
 import { goDuration } from './time.ts';
 
 /** How an API that looks like OpenAI's differs from it. */
@@ -51,12 +53,12 @@ const DIALECTS: Readonly<Record<Compatible, Dialect>> = {
     models: ['accounts/fireworks/models/llama-v3p3-70b-instruct'],
     streamUsage: 'last',
     invalidKey: () => fireworksFailure(401, 'UNAUTHORIZED', 'The API key is invalid.'),
-    limited: (it) => ({
+    limited: () => ({
       ...fireworksFailure(429, 'RATE_LIMIT_EXCEEDED', 'Rate limit exceeded, please try again later'),
-      headers: { 'x-ratelimit-over-limit': 'yes', ...xRateLimits(it) },
+      headers: { 'x-ratelimit-over-limit': 'yes' },
     }),
     overloaded: fireworksFailure(503, 'SERVICE_UNAVAILABLE', 'The service is overloaded'),
-    headers: xRateLimits,
+    headers: (it) => rateLimitHeaders(it, FIREWORKS_LIMITS, goDuration),
   },
   groq: {
     base: '/openai/v1',
@@ -64,19 +66,9 @@ const DIALECTS: Readonly<Record<Compatible, Dialect>> = {
     streamUsage: 'x_groq',
     invalidKey: () =>
       failure(401, { message: 'Invalid API Key', type: 'invalid_request_error', code: 'invalid_api_key' }),
-    limited: ({ call, group, refusals: [refusal] }) => ({
-      ...failure(429, {
-        message:
-          `Rate limit reached for model \`${call?.model ?? ''}\` in organization \`${group ?? ''}\` service tier ` +
-          `\`on_demand\` on requests per minute (RPM): Limit ${refusal?.limit ?? 0}, Used ${refusal?.used ?? 0}, ` +
-          `Requested 1. Please try again in ${goDuration(refusal?.retryInMs ?? 0)}. Need more tokens? Upgrade to Dev ` +
-          'Tier today at https://console.groq.com/settings/billing',
-        type: 'requests',
-        code: 'rate_limit_exceeded',
-      }),
-      headers: { 'retry-after': String(Math.ceil((refusal?.retryInMs ?? 0) / 1000)) },
-    }),
+    limited: groqLimited,
     overloaded: failure(503, { message: 'Service Unavailable', type: 'internal_server_error' }),
+    headers: (it) => rateLimitHeaders(it, GROQ_LIMITS, goDuration),
   },
   openrouter: {
     base: '/api/v1',
@@ -172,12 +164,29 @@ function fireworksFailure(status: number, code: string, message: string): Reply 
   return failure(status, { object: 'error', type: 'invalid_request_error', code, message });
 }
 
-function xRateLimits({ meter, now }: Situation): Record<string, string> {
-  const window = meter?.window('rpm');
-  if (!window) return {};
-  return {
-    'x-ratelimit-limit-requests': String(window.limit),
-    'x-ratelimit-remaining-requests': String(Math.max(0, Math.floor(window.limit - window.used(now)))),
-    'x-ratelimit-reset-requests': goDuration(window.resetInMs(now)),
-  };
+const FIREWORKS_LIMITS = [xRateLimit('rpm', 'requests'), xRateLimit('tpm', 'tokens-prompt')];
+
+/** Requests per day beside tokens per minute: the other two limits are in no header. */
+const GROQ_LIMITS = [xRateLimit('rpd', 'requests'), xRateLimit('tpm', 'tokens')];
+
+const GROQ_LIMIT_NAMES: Readonly<Record<Dimension, string>> = {
+  rpm: 'requests per minute (RPM)',
+  tpm: 'tokens per minute (TPM)',
+  rpd: 'requests per day (RPD)',
+  tpd: 'tokens per day (TPD)',
+};
+
+function groqLimited({ call, group, refusals: [refusal] }: Situation): Reply {
+  if (!refusal) throw new Error('a refused limit has a refusal');
+  const { dimension, limit, used, requested, retryInMs } = refusal;
+  const answer = failure(429, {
+    message:
+      `Rate limit reached for model \`${call?.model ?? ''}\` in organization \`${group ?? ''}\` service tier ` +
+      `\`on_demand\` on ${GROQ_LIMIT_NAMES[dimension]}: Limit ${limit}, Used ${used}, Requested ${requested}. ` +
+      `Please try again in ${goDuration(retryInMs)}. Need more tokens? Upgrade to Dev Tier today at ` +
+      'https://console.groq.com/settings/billing',
+    type: dimension === 'rpm' || dimension === 'rpd' ? 'requests' : 'tokens',
+    code: 'rate_limit_exceeded',
+  });
+  return { ...answer, headers: { 'retry-after': String(Math.ceil(retryInMs / 1000)) } };
 }

@@ -3,6 +3,7 @@ import { echo } from './json.ts';
 import type { CommonFailure, Provider, Situation } from './loopback-server.ts';
 import { bearer, openAIRoutes, openAIStreamError } from './openai-routes.ts';
 import { evenly } from './quota.ts';
+import { rateLimitHeaders } from './rate-limit-headers.ts';
 
 const MODELS = ['mistral-small-latest', 'codestral-latest'];
 
@@ -46,13 +47,10 @@ const ERRORS: Readonly<Record<CommonFailure, (situation: Situation) => Reply>> =
   internal: () => failure(500, 'internal_server_error', 'Internal server error', '3000'),
 };
 
-function headers({ meter, now }: Situation): Record<string, string> {
-  const answer: Record<string, string> = {};
-  for (const [dimension, name] of [['rpm', 'req'], ['tpm', 'tokens']] as const) {
-    const window = meter?.window(dimension);
-    if (!window) continue;
-    answer[`x-ratelimit-limit-${name}-minute`] = String(window.limit);
-    answer[`x-ratelimit-remaining-${name}-minute`] = String(Math.max(0, Math.floor(window.limit - window.used(now))));
-  }
-  return answer;
-}
+const LIMITS = ([['rpm', 'req'], ['tpm', 'tokens']] as const).map(([dimension, name]) => ({
+  dimension,
+  limit: `x-ratelimit-limit-${name}-minute`,
+  remaining: `x-ratelimit-remaining-${name}-minute`,
+}));
+
+const headers = (situation: Situation): Record<string, string> => rateLimitHeaders(situation, LIMITS, String);

@@ -67,7 +67,12 @@ export function openAIRoutes({
   }
 
   return [
-    { method: 'POST', path: at('/chat/completions'), read: readMessages, answer: (it) => completed(it, reply, streamUsage) },
+    {
+      method: 'POST',
+      path: at('/chat/completions'),
+      read: readMessages,
+      answer: (it) => completed(it, reply, streamUsage),
+    },
     { method: 'POST', path: at('/responses'), read: readInput, answer: (it) => responded(it, reply) },
     { method: 'POST', path: at('/audio/transcriptions'), read: readAudio, answer: transcribed },
     {

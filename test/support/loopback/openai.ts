@@ -12,6 +12,7 @@ import type { OpenAIFailure } from './openai-errors.ts';
 import { bearer, openAIRoutes, openAIStreamError } from './openai-routes.ts';
 import { evenly } from './quota.ts';
 import type { GroupLimits } from './quota.ts';
+import { rateLimitHeaders, xRateLimit } from './rate-limit-headers.ts';
 import { goDuration } from './time.ts';
 
 export type { OpenAIFailure } from './openai-errors.ts';
@@ -69,17 +70,12 @@ export function openAI(
   };
 }
 
-function headers({ group, meter, now, requestId }: Situation): Record<string, string> {
-  const answer: Record<string, string> = { 'x-request-id': requestId, 'openai-version': '2020-10-01' };
-  if (group === undefined) return answer;
-  answer['openai-organization'] = group;
-  answer['openai-processing-ms'] = '12';
-  for (const [dimension, name] of [['rpm', 'requests'], ['tpm', 'tokens']] as const) {
-    const window = meter?.window(dimension);
-    if (!window) continue;
-    answer[`x-ratelimit-limit-${name}`] = String(window.limit);
-    answer[`x-ratelimit-remaining-${name}`] = String(Math.max(0, Math.floor(window.limit - window.used(now))));
-    answer[`x-ratelimit-reset-${name}`] = goDuration(window.resetInMs(now));
-  }
-  return answer;
+const LIMITS = [xRateLimit('rpm', 'requests'), xRateLimit('tpm', 'tokens')];
+
+function headers(situation: Situation): Record<string, string> {
+  const { group, requestId } = situation;
+  const common = { 'x-request-id': requestId, 'openai-version': '2020-10-01' };
+  if (group === undefined) return common;
+  const limits = rateLimitHeaders(situation, LIMITS, goDuration);
+  return { ...common, 'openai-organization': group, 'openai-processing-ms': '12', ...limits };
 }
