@@ -1,3 +1,4 @@
+import type { Fault } from '../faults/fault.ts';
 import type { Call } from './call.ts';
 import { discard } from './discard.ts';
 
@@ -10,7 +11,7 @@ export class FallbackRun {
   last: Call;
   /** The leg that made the last attempt. */
   asked: Call | undefined = undefined;
-  /** There may be another leg to go to: no leg waits for a key. */
+  /** There may be another leg to go to. */
   isPassing = true;
   /** A retry was spent, at whichever leg. */
   hasRetried = false;
@@ -28,6 +29,11 @@ export class FallbackRun {
     this.asked = leg;
   }
 
+  /** The leg had rather be left than wait for a key. */
+  passesBy(leg: Call): boolean {
+    return this.isPassing && (leg.failure === undefined || isProvidersAffair(leg, leg.failure.fault));
+  }
+
   get attempts(): number {
     return this.legs.reduce((sum, { attempts }) => sum + attempts, 0);
   }
@@ -35,4 +41,10 @@ export class FallbackRun {
   get hasBegun(): boolean {
     return this.legs.some(({ attempts, hasWaited }) => hasWaited || attempts > 0);
   }
+}
+
+/** Where the provider may have acted, a call that must not run twice goes to no other one either. */
+export function isProvidersAffair({ options, unsent }: Call, { scope }: Fault): boolean {
+  if (scope === 'request') return false;
+  return !scope.startsWith('provider') || options.idempotent !== false || unsent;
 }

@@ -75,7 +75,8 @@ export class KeyManager {
     const owner = this.poolOf(pool);
     const settings = this.normalize(owner, key);
     // A key that names its models has them; any other one stands with those for the models nobody is named for.
-    return this.insert(owner, settings.models ? settings : { ...settings, servesModel: this.#directory.servesOthers(owner) });
+    if (settings.models) return this.insert(owner, settings);
+    return this.insert(owner, { ...settings, servesModel: this.#directory.servesOthers(owner) });
   }
 
   /** @throws ConfigError where the key is in the pool already */

@@ -99,7 +99,9 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
     if (fallbacks !== undefined) {
       const isChain = Array.isArray(fallbacks);
       check(isChain, 'options.fallbacks', 'an array of providers, or of { provider, model }', fallbacks);
-      if (isChain) for (const [position, hop] of fallbacks.entries()) checkHop(check, hop, `options.fallbacks[${position}]`);
+      for (const [position, hop] of isChain ? fallbacks.entries() : []) {
+        checkHop(check, hop, `options.fallbacks[${position}]`);
+      }
     }
     if (signal !== undefined) check(isSignal(signal), 'options.signal', 'an AbortSignal', signal);
     if (tokens !== undefined) check(isFrom(0, tokens), 'options.tokens', 'a finite number of at least 0', tokens);

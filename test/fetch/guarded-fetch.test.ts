@@ -48,6 +48,15 @@ describe('what is not the guard\'s business goes out as it is', () => {
     expect(reportsOf(guard, 'openai')[0]?.requests).toBe(0);
   });
 
+  test('a chain of providers: the request goes to the one it is for, and nowhere else', async () => {
+    const world = await scriptedWorld([{ status: 429, headers: { 'retry-after': '60' }, body: 'busy' }], {
+      config: { fallbacks: { openai: ['other', { model: 'gpt-4o-mini' }] } },
+    });
+    const response = await world.fetch(`${world.server.url}/v1/chat/completions`, CHAT);
+    expect([response.status, await response.text()]).toEqual([429, 'busy']);
+    expect(world.used()).toEqual(['ann', 'ben']);
+  });
+
   test('a probe with a data URL, even where the provider is given', async () => {
     const { fetch, guard } = await scriptedWorld([{}]);
     expect(await (await fetch('data:,hello')).text()).toBe('hello');

@@ -44,7 +44,8 @@ export function fallbackBench(
     if (reply instanceof Error) throw reply;
     return typeof reply === 'function' ? reply() : reply;
   };
-  const call = (options: ExecuteOptions = {}): Fate => fateOf(bench.guard.execute(fn, { providerName: 'a', ...options }));
+  const call = (options: ExecuteOptions = {}): Fate =>
+    fateOf(bench.guard.execute(fn, { providerName: 'a', ...options }));
   return {
     ...bench,
     asked,

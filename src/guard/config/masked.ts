@@ -21,8 +21,12 @@ function maskProvider({ keys, models, ...provider }: ResolvedKeyProvider): Resol
   return {
     ...provider,
     ...(keys && { keys: maskKeys(keys) }),
-    ...(models && { models: Object.fromEntries(Object.entries(models).map(([model, list]) => [model, maskKeys(list)])) }),
+    ...(models && { models: maskLists(models) }),
   };
+}
+
+function maskLists(models: Readonly<Record<string, Keys>>): Record<string, Keys> {
+  return Object.fromEntries(Object.entries(models).map(([model, list]) => [model, maskKeys(list)]));
 }
 
 function maskKeys(keys: Keys): Keys {
@@ -57,15 +61,17 @@ export function withMaskedKeysRestored(providers: unknown, current: ResolvedConf
     if (!isOptions(provider)) return [pattern, provider] as const;
     const keys = restoreList(ownMember(provider, 'keys'), ownMember(known, 'keys'));
     const models = restoreLists(ownMember(provider, 'models'), ownMember(known, 'models'));
-    return [pattern, { ...provider, ...(keys !== undefined && { keys }), ...(models !== undefined && { models }) }] as const;
+    const lists = { ...(keys !== undefined && { keys }), ...(models !== undefined && { models }) };
+    return [pattern, { ...provider, ...lists }] as const;
   });
   return Object.fromEntries(restored);
 }
 
 function restoreLists(lists: unknown, known: unknown): unknown {
   if (!isOptions(lists)) return lists;
-  const restored = Object.entries(lists).map(([model, list]) => [model, restoreList(list, ownMember(known, model))] as const);
-  return Object.fromEntries(restored);
+  return Object.fromEntries(
+    Object.entries(lists).map(([model, list]) => [model, restoreList(list, ownMember(known, model))]),
+  );
 }
 
 function restoreList(keys: unknown, known: unknown): unknown {

@@ -1,10 +1,9 @@
-import type { Fault } from '../../faults/fault.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
 import { CircuitOpenError, FallbackError, NoKeyError, QueueFullError } from '../errors.ts';
 import type { Stop } from '../fallback-chains.ts';
 import { fallbackDetails, refusalCodeOf, type Departure } from '../fallback-details.ts';
-import { FallbackRun } from '../fallback-run.ts';
+import { FallbackRun, isProvidersAffair } from '../fallback-run.ts';
 import { giveUp } from '../give-up.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
@@ -74,7 +73,7 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
       first = leg;
       firstAt = at;
     }
-    return first ?? [...resting].find(({ pool, attempts }) => pool?.settings.fallbackBehavior === 'useFirst' && attempts === 0);
+    return first ?? [...resting].find(mayUseFirst);
   };
 
   const end = (run: FallbackRun, departures: ReadonlyMap<Call, Departure>): unknown => {
@@ -161,8 +160,7 @@ function departureOf(leg: Call): Departure | undefined {
   return { leg, reason: failure?.fault.kind ?? refusal, isResting: end === 'no-key' };
 }
 
-/** Where the provider may have acted, a call that must not run twice goes to no other one either. */
-function isProvidersAffair({ options, unsent }: Call, { scope }: Fault): boolean {
-  if (scope === 'request') return false;
-  return !scope.startsWith('provider') || options.idempotent !== false || unsent;
+/** Its pool would rather use a key that is not ready than none. */
+function mayUseFirst({ attempts, pool }: Call): boolean {
+  return pool?.settings.fallbackBehavior === 'useFirst' && attempts === 0;
 }

@@ -39,14 +39,14 @@ export function retryStage(runtime: Runtime): Stage {
 
   /** Waits until a key may be ready. False where none will be in time, and the first may not be used all the same. */
   const waitForKey = async (call: Call): Promise<boolean> => {
-    if (call.run?.isPassing) return false;
+    if (call.run?.passesBy(call)) return false;
     if (call.pool && call.blocked && (await waitInTime(call, call.pool, call.blocked))) return true;
     call.takeFirst = mayTakeFirst(call);
     return call.takeFirst;
   };
 
   const waitInTime = async (call: Call, pool: Pool, blocked: Blocked): Promise<boolean> => {
-    if (call.run?.isPassing) return false;
+    if (call.run?.passesBy(call)) return false;
     const limitAt = keyWaitLimit(call, pool, clock.now());
     if (blocked.at > limitAt && !blocked.pending) return false;
     call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool), aimOf(call));
