@@ -47,7 +47,8 @@ export async function startRouter({ cli, config, env }: RouterOptions): Promise<
   const log = (): string =>
     readdirSync(logs).map(file => readFileSync(path.join(logs, file), 'utf8')).join('') + output;
   const close = async (): Promise<void> => {
-    if (child.exitCode === null && child.signalCode === null) child.kill();
+    // Asked politely, version 2 waits for its clients to let go of their connections.
+    child.kill('SIGKILL');
     await exit;
     rmSync(home, { recursive: true, force: true });
   };

@@ -106,9 +106,10 @@ function upstream(kind: KindName): Upstream {
 }
 
 async function startUpstream(kind: KindName): Promise<void> {
-  const ids = [...poolsOf().flatMap(({ keys }) => keys), ...Object.entries(OWN).map(([id, state]) => ({ id, state }))];
-  const keys = Object.fromEntries(ids.map(({ id, state }) => [secretOf(kind, id), { id, state, group: 'team' }]));
-  upstreams.set(kind, await KINDS[kind].start({ groups: { team: {} }, keys }));
+  const all = [...poolsOf().flatMap(({ keys }) => keys), ...Object.entries(OWN).map(([id, state]) => ({ id, state }))];
+  const keys = Object.fromEntries(all.map(({ id, state }) => [secretOf(kind, id), { id, state, group: id }]));
+  const groups = Object.fromEntries(all.map(({ id }) => [id, {}]));
+  upstreams.set(kind, await KINDS[kind].start({ groups, keys }));
 }
 
 function provider(kind: KindName, name: string, apiKey: string): object {
@@ -154,12 +155,11 @@ interface Question {
   readonly kind: KindName;
   readonly name: string;
   readonly mode: Mode;
-  readonly prompt?: string;
   readonly signal?: AbortSignal;
 }
 
 /** A request as Claude Code sends it: its session is in the metadata. */
-function send(router: RunningRouter, { kind, name, mode, prompt = 'hello', signal }: Question): Promise<Response> {
+function send(router: RunningRouter, { kind, name, mode, signal }: Question): Promise<Response> {
   return fetch(`${router.url}/v1/messages`, {
     method: 'POST',
     headers: { 'content-type': 'application/json', 'anthropic-version': '2023-06-01', 'x-api-key': 'of-the-client' },
@@ -168,7 +168,7 @@ function send(router: RunningRouter, { kind, name, mode, prompt = 'hello', signa
       max_tokens: 1000,
       stream: mode === 'streamed',
       metadata: { user_id: 'user_1_account_2_session_3' },
-      messages: [{ role: 'user', content: prompt }],
+      messages: [{ role: 'user', content: 'hello' }],
     }),
     ...(signal && { signal }),
   });
