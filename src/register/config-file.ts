@@ -92,8 +92,8 @@ function whyNotLoaded(error: unknown, file: string): string {
   if (code === 'ERR_REQUIRE_ASYNC_MODULE') return '`await` at the top level of a configuration file is not supported';
   const kind = error instanceof Error ? error.name : typeof error;
   const stack = error instanceof Error ? (error.stack ?? '') : '';
-  const start = stack.indexOf(path.basename(file));
-  const line = start === -1 ? undefined : /^[^\s:]*:(\d+)/.exec(stack.slice(start))?.[1];
+  const [, ...mentions] = stack.split(path.basename(file));
+  const line = mentions.map(rest => /^:(\d+)/.exec(rest)?.[1]).find(found => found !== undefined);
   const where = line === undefined ? '' : ` at line ${line}`;
   return `loading it threw ${kind}${where}${code === undefined ? '' : ` (${code})`}`;
 }

@@ -86,8 +86,9 @@ class Reception {
   }
 
   onData(chunk: Uint8Array): boolean {
-    // A copy: the memory is the parser's, and used again.
-    this.stream?.enqueue(new Uint8Array(chunk));
+    // A copy: the memory is the parser's, and used again. Resumed, it may begin with a chunk of nothing, which would
+    // ask for the next before the network has its turn.
+    if (chunk.byteLength > 0) this.stream?.enqueue(new Uint8Array(chunk));
     return (this.stream?.desiredSize ?? 0) > 0;
   }
 

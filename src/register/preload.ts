@@ -1,6 +1,7 @@
 import { restoreCarried } from './environment.ts';
 import { RegisterError } from './error.ts';
-import { register, say } from './register.ts';
+import { register } from './register.ts';
+import { say } from './say.ts';
 import { slot } from './slot.ts';
 
 /**

@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { isMainThread } from 'node:worker_threads';
 import { ConfigError } from '../guard/errors.ts';
 import { ExecutionGuard } from '../guard/execution-guard.ts';
@@ -10,6 +9,7 @@ import { interceptEnvironment } from './environment.ts';
 import { Gate } from './gate.ts';
 import { guardGlobalDispatchers } from './global-dispatcher.ts';
 import { guardGlobalFetch } from './global-fetch.ts';
+import { say } from './say.ts';
 import type { RegisterConfig } from './section.ts';
 import { slot } from './slot.ts';
 import { summary } from './summary.ts';
@@ -51,11 +51,6 @@ export function unregister(): void {
   const known = slot();
   known.takeOff?.();
   known.takeOff = undefined;
-}
-
-/** A line on stderr, written before anything else can happen. */
-export function say(line: string): void {
-  writeSync(2, `${line}\n`);
 }
 
 function configured({ guard: config }: Configuration, name: string): ExecutionGuard {
