@@ -19,12 +19,14 @@ import {
   type GeminiServer,
   type OpenAIServer,
 } from '../support/loopback/index.ts';
-import { failureOf, FLASH, opened, reportsOf, setUp, type Setup } from '../integration/harness.ts';
+import { settle } from '../support/manual-clock.ts';
+import { failureOf, FLASH, MINUTE_MS, opened, reportsOf, setUp, type Setup } from '../integration/harness.ts';
 
 // What every SDK is to do stands in the matrix; this is what is special about one.
 
 afterEach(() => {
   vi.unstubAllGlobals();
+  vi.useRealTimers();
 });
 
 /** Its uploads work as CommonJS alone: as an ES module it finds no `require` to load its file functions with. */
@@ -256,6 +258,38 @@ describe('the Gemini SDK', () => {
     await client.models.generateContent({ model: 'gemini-2.5-pro', contents: 'hello' });
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['ann', 'ben', 'ann']);
     expect(reportsOf(guard, 'google-gemini')[0]).toMatchObject({ inputTokens: 4, outputTokens: 8 });
+  });
+
+  test.each([
+    [1, { maxRetries: 0 }, 'a 503'],
+    [1, { maxRetries: 0 }, 'no connection'],
+    [5, {}, 'a 503'],
+    [5, {}, 'no connection'],
+  ])('asks %d times for an interaction that fails, with the options %o and %s', async (times, options, failure) => {
+    const { guard } = setUp({
+      retry: { maxRetries: 0 },
+      keyManagement: { providers: { 'google-gemini': { keys: [secrets.ann] } } },
+    });
+    let asked = 0;
+    const wire: typeof fetch = () => {
+      asked++;
+      if (failure === 'no connection') return Promise.reject(new TypeError('fetch failed'));
+      return Promise.resolve(Response.json({ error: { code: 503, message: 'overloaded' } }, { status: 503 }));
+    };
+    const { interactions } = new GoogleGenAI({
+      apiKey: 'guard',
+      httpOptions: { fetch: createGuardedFetch(guard, { fetch: wire }) },
+    });
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    const state = { isOver: false };
+    void failureOf(interactions.create({ model: FLASH, input: 'hello' }, options)).then(() => {
+      state.isOver = true;
+    });
+    while (!state.isOver) {
+      await settle();
+      vi.advanceTimersByTime(MINUTE_MS);
+    }
+    expect(asked).toBe(times);
   });
 
   test('is not shown the key that the provider repeats in its refusal', async () => {
