@@ -81,6 +81,7 @@ function poolOf({ Pool, normalizeKeys, strategyFactory, systemClock }: Subject, 
       validateTimeoutMs: 10_000,
       profile: undefined,
       dayReset: undefined,
+    affinity: undefined,
     },
     { clock: systemClock, random: Math.random, onKeyChange: ignore },
   );

@@ -1,5 +1,6 @@
 import { concealed, INSPECT } from '../keys/concealed.ts';
 import type { Lease } from '../keys/lease.ts';
+import type { Pool } from '../keys/pool.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
 import type { CallContext, Usage } from './options.ts';
@@ -27,6 +28,7 @@ export class AttemptContext implements CallContext {
   readonly model: string | undefined;
   readonly attempt: number;
   readonly #lease: Lease | undefined;
+  readonly #pool: Pool | undefined;
   readonly #callerSignal: AbortSignal | undefined;
   readonly #runtime: Runtime;
   /** Made when the signal is asked for, or has to abort. */
@@ -49,12 +51,19 @@ export class AttemptContext implements CallContext {
     this.model = call.model;
     this.attempt = call.attemptsInAll;
     this.#lease = lease;
+    this.#pool = call.pool;
     this.#callerSignal = call.options.signal;
     this.#runtime = runtime;
   }
 
   get signal(): AbortSignal {
     return (this.#link ??= this.#connect()).controller.signal;
+  }
+
+  get bind(): (resource: string) => void {
+    return resource => {
+      if (this.#lease) this.#pool?.attachments.bind(resource, this.#lease.key);
+    };
   }
 
   get reportUsage(): (usage: Usage) => void {

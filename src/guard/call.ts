@@ -96,6 +96,10 @@ export class Call implements SlotHolder {
   /** No key will be ready in time and the pool says to use the first one all the same. */
   takeFirst = false;
   preferredKeyId: string | undefined;
+  /** What the call is to stay with one key for. */
+  affinity: string | undefined = undefined;
+  /** The keys that have what the call uses; undefined where any will do. */
+  only: readonly PoolKey[] | undefined = undefined;
   /** Nothing reached the provider in the last attempt. */
   unsent = false;
   accusations: Accusation[] | undefined = undefined;

@@ -10,6 +10,10 @@ export interface ExplainOptions {
   readonly model?: string | undefined;
   /** Estimated tokens of the call. */
   readonly tokens?: number | undefined;
+  /** As the options of a call have it. */
+  readonly affinity?: string | undefined;
+  /** As the options of a call have it. */
+  readonly uses?: string | readonly string[] | undefined;
 }
 
 export interface KeyExplanation {
@@ -41,10 +45,13 @@ export interface Explanation {
 }
 
 /** A key that nothing holds back is taken, or stands behind the one that is. */
-function whyReady(key: PoolKey, chosen: PoolKey | undefined, pool: Pool): string {
+function whyReady(key: PoolKey, chosen: PoolKey | undefined, pool: Pool, { affinity, only }: Demand): string {
   const doubt = doubtOf(key);
   if (doubt && pool.validatesFirst(key)) return `${doubt}: ${key.gate.reason}; validated before its next use`;
-  if (key === chosen) return `chosen by ${pool.settings.strategyName}`;
+  if (key === chosen) {
+    if (only) return 'chosen: it has what the call uses';
+    return affinity === undefined ? `chosen by ${pool.settings.strategyName}` : 'chosen by affinity';
+  }
   if (doubt && key.gate.lastInLine) return `${doubt}: ${key.gate.reason}; last in line`;
   return chosen && chosen.priority < key.priority ? 'ready, a backup' : 'ready, not its turn';
 }
@@ -56,7 +63,7 @@ function explainKey(key: PoolKey, chosen: PoolKey | undefined, pool: Pool, deman
     mask: key.mask,
     state: obstacle?.state ?? doubtOf(key) ?? 'ready',
     chosen: key === chosen,
-    why: obstacle?.reason ?? whyReady(key, chosen, pool),
+    why: obstacle?.reason ?? whyReady(key, chosen, pool, demand),
     until: obstacle && obstacle.at !== Infinity ? obstacle.at : undefined,
   };
 }
@@ -69,7 +76,9 @@ export function explainPool(
   fallbacks: readonly Stop[],
   now: number,
 ): Explanation {
-  const demand = { model: options.model, tokens: options.tokens ?? 0, now };
+  const { affinity, model, tokens = 0, uses = [] } = options;
+  const only = pool?.keysWith(typeof uses === 'string' ? [uses] : uses);
+  const demand = { model, tokens, now, affinity, only };
   const chosen = pool?.peek(demand);
   return {
     provider: name,

@@ -6,7 +6,7 @@ export type { Usage };
 
 /**
  * What one attempt is given. Printed, it shows a mask in the key's place. Take from it what you need: a copy by
- * spreading holds the plain fields, but neither `signal` nor `reportUsage`, which are made when first asked for.
+ * spreading holds the plain fields, but not `signal`, `bind` and `reportUsage`, which are made when asked for.
  */
 export interface CallContext {
   /** The key for this attempt; absent where no pool matches the provider. */
@@ -19,6 +19,11 @@ export interface CallContext {
   readonly attempt: number;
   /** Aborted when the caller aborts, or the attempt's time is up. Pass it on to the request. */
   readonly signal: AbortSignal;
+  /**
+   * Says that what goes by this name, such as an uploaded file, belongs to the key of this attempt: calls that name it
+   * in `uses` get that key, or one of its group.
+   */
+  readonly bind: (resource: string) => void;
   /** Replaces the token estimate by the real figures; may be called again, the last call counts. */
   readonly reportUsage: (usage: Usage) => void;
 }
@@ -42,6 +47,13 @@ export interface ExecuteOptions {
   readonly fallbacks?: readonly (string | FallbackHop)[] | undefined;
   /** Preferred key, taken if it is ready. Unknown ids are ignored. */
   readonly keyId?: string | undefined;
+  /** Calls of the same text stay with one key while it is ready; goes before the `affinity` of the pool. */
+  readonly affinity?: string | undefined;
+  /**
+   * What the call needs that one key has made, by the names it was given with `bind`: the call waits for that key, or
+   * one of its group, and goes to no other. Names that are not known are ignored.
+   */
+  readonly uses?: string | readonly string[] | undefined;
   readonly skipDeduplication?: boolean | undefined;
   /** Neither waits for a slot nor counts as one that does. */
   readonly skipQueue?: boolean | undefined;
@@ -91,7 +103,7 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
   if (typeof options !== 'object' || options === null) {
     check(false, 'options', 'a provider name or an object', options);
   } else {
-    const { providerName, fallbacks, signal, tokens, priority, deadlineMs, attemptTimeoutMs } = options;
+    const { providerName, fallbacks, signal, tokens, priority, deadlineMs, attemptTimeoutMs, affinity, uses } = options;
     if (providerName !== undefined) {
       const isName = typeof providerName === 'string' || typeof providerName === 'function';
       check(isName, 'options.providerName', 'a string or a function', providerName);
@@ -104,6 +116,8 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
       }
     }
     if (signal !== undefined) check(isSignal(signal), 'options.signal', 'an AbortSignal', signal);
+    if (affinity !== undefined) check(typeof affinity === 'string', 'options.affinity', 'a string', affinity);
+    if (uses !== undefined) check(isText(uses), 'options.uses', 'a string or an array of strings', uses);
     if (tokens !== undefined) check(isFrom(0, tokens), 'options.tokens', 'a finite number of at least 0', tokens);
     if (priority !== undefined) check(Number.isFinite(priority), 'options.priority', 'a finite number', priority);
     // What is left of a budget may be less than nothing: such a call has run into its deadline.
@@ -139,6 +153,10 @@ function isSignal(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false;
   const listen: unknown = Reflect.get(value, 'addEventListener');
   return typeof listen === 'function' && typeof Reflect.get(value, 'aborted') === 'boolean';
+}
+
+function isText(value: unknown): boolean {
+  return typeof value === 'string' || (Array.isArray(value) && value.every(each => typeof each === 'string'));
 }
 
 function isFrom(least: number, value: unknown): boolean {

@@ -4,6 +4,7 @@ import { profileFor } from '../faults/profiles.ts';
 import { strategyFactory } from '../strategies/index.ts';
 import type { SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
 import type { FaultProfile } from '../faults/fault.ts';
+import type { Affinity } from './affinity.ts';
 import { HealthCheck } from './health-check.ts';
 import type { ServesModel } from './model-lists.ts';
 import { modelListsOf, normalizeKeys, type KeyLists } from './normalize.ts';
@@ -25,6 +26,7 @@ export interface PoolConfig extends KeyLists {
   readonly leaseMs: number;
   readonly cooldown: CooldownSettings;
   readonly maxWaitMs?: number | undefined;
+  readonly affinity?: Affinity | undefined;
 }
 
 export interface DirectoryConfig {
@@ -191,6 +193,7 @@ function poolSettings(
     validate: config.validate,
     validateTimeoutMs: config.healthCheck?.timeoutMs ?? DEFAULT_VALIDATE_TIMEOUT_MS,
     profile: isKnown ? profile : undefined,
+    affinity: config.affinity,
     dayReset: dayTimeZone === undefined ? undefined : now => nextMidnight(now, dayTimeZone),
   };
 }

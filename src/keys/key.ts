@@ -20,6 +20,12 @@ export interface Demand {
   /** Estimated tokens; 0 where unknown. */
   readonly tokens: number;
   now: number;
+  /** The key to take if it is ready. */
+  readonly preferredKeyId?: string | undefined;
+  /** What is to stay with one key, while it is ready. */
+  readonly affinity?: string | undefined;
+  /** No other key can serve the call: these have what it uses. The best comes first. */
+  readonly only?: readonly PoolKey[] | undefined;
 }
 
 /** One API key of a pool, with everything that was learned about it. */

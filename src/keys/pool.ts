@@ -3,6 +3,8 @@ import type { Fault, FaultProfile } from '../faults/fault.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import type { StrategyFactory } from '../strategies/strategy.ts';
 import type { Accusation } from './accusation.ts';
+import type { Affinity } from './affinity.ts';
+import { Attachments } from './attachments.ts';
 import type { Gate } from './gate.ts';
 import type { GateView } from './gated.ts';
 import type { QuotaGroup } from './group.ts';
@@ -50,6 +52,7 @@ export interface PoolSettings {
   /** How the provider's failures are read; found by the provider's name where the pool does not say. */
   readonly profile: FaultProfile | undefined;
   readonly dayReset: DayReset | undefined;
+  readonly affinity: Affinity | undefined;
 }
 
 /** What an answer says beside its content. */
@@ -75,6 +78,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   readonly line: WaitLine;
   readonly settlement: Settlement;
   readonly validation: Validation;
+  readonly attachments = new Attachments();
   settings: PoolSettings;
 
   private readonly dependencies: PoolDependencies;
@@ -167,13 +171,13 @@ export class Pool implements LeaseHolder, SettlementPool {
    * Takes the best key for one attempt and reserves its quota, in one synchronous step; undefined where
    * none is ready, and {@link whyBlocked} says when to ask again.
    */
-  lease(demand: Demand, tried: ReadonlySet<PoolKey> | undefined, preferredId?: string): Lease | undefined {
+  lease(demand: Demand, tried: ReadonlySet<PoolKey> | undefined): Lease | undefined {
     this.look(demand.now);
     const lineup = this.lineupFor(demand.model);
     for (;;) {
-      const key = this.preferred(demand, tried, preferredId) ?? lineup.find(demand, tried);
+      const key = this.choose(lineup, demand, tried);
       if (!key) {
-        this.blocked = lineup.whyBlocked;
+        this.blocked = demand.only ? this.outlookAmong(demand.only, demand) : lineup.whyBlocked;
         return undefined;
       }
       if (this.validatesFirst(key, demand.model)) {
@@ -188,12 +192,12 @@ export class Pool implements LeaseHolder, SettlementPool {
    * As {@link lease}, for who comes to a pool that others wait for: only a key that none of them could have, as
    * it does not serve their models.
    */
-  leaseUnclaimed(demand: Demand, preferredId?: string): Lease | undefined {
+  leaseUnclaimed(demand: Demand): Lease | undefined {
     this.look(demand.now);
     const lineup = this.lineupFor(demand.model);
     const claimed = new Set<PoolKey>();
     while (claimed.size < MOST_PASSED_OVER) {
-      const key = this.preferred(demand, claimed, preferredId) ?? lineup.find(demand, claimed);
+      const key = this.choose(lineup, demand, claimed);
       if (!key) return undefined;
       if (!this.validatesFirst(key, demand.model) && !this.isClaimed(key, demand.now)) return this.take(lineup, key, demand);
       claimed.add(key);
@@ -217,7 +221,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** The first key of the pool as configured, whatever its state, for `fallbackBehavior: 'useFirst'`. */
   leaseFirst(demand: Demand): Lease | undefined {
     const usable = (key: PoolKey | undefined): key is PoolKey =>
-      key !== undefined && key.held === undefined && !key.draining && key.servesModel(demand.model);
+      key !== undefined && key.held === undefined && !key.draining && canServe(key, demand);
     for (const { id } of this.settings.keys) {
       const key = this.byId.get(id);
       if (usable(key)) return this.take(this.lineupFor(demand.model), key, demand);
@@ -230,7 +234,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   peek(demand: Demand): PoolKey | undefined {
     const passedOver = new Set<PoolKey>();
     for (;;) {
-      const key = this.lineupFor(demand.model).find(demand, passedOver);
+      const key = this.choose(this.lineupFor(demand.model), demand, passedOver);
       if (!key || !this.validatesFirst(key, demand.model)) return key;
       passedOver.add(key);
     }
@@ -239,16 +243,21 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** When a key may be had. */
   outlook(demand: Demand): Blocked {
     this.look(demand.now);
+    if (demand.only) return this.outlookAmong(demand.only, demand);
     const lineup = this.lineupFor(demand.model);
     return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
   }
 
   /** When a key may be had that is none of these, and that nobody has refused. */
   outlookOf(demand: Demand, except: ReadonlySet<PoolKey>): Blocked {
+    return this.outlookAmong(demand.only ?? this.byId.values(), demand, except);
+  }
+
+  private outlookAmong(keys: Iterable<PoolKey>, demand: Demand, except?: ReadonlySet<PoolKey>): Blocked {
     let at = Infinity;
     let pending = false;
-    for (const key of this.byId.values()) {
-      if (except.has(key) || doubtOf(key, demand.model) !== undefined) continue;
+    for (const key of keys) {
+      if (except && (except.has(key) || doubtOf(key, demand.model) !== undefined)) continue;
       const obstacle = this.obstacleOf(key, demand);
       at = Math.min(at, obstacle ? obstacle.at : demand.now);
       pending ||= obstacle?.pending === true;
@@ -258,8 +267,8 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   /** True where some key other than these might answer: one that nobody has refused. */
-  hasUndoubted(model: string | undefined, except: ReadonlySet<PoolKey>): boolean {
-    for (const key of this.byId.values()) {
+  hasUndoubted({ model, only }: Pick<Demand, 'model' | 'only'>, except: ReadonlySet<PoolKey>): boolean {
+    for (const key of only ?? this.byId.values()) {
       if (except.has(key) || key.held !== undefined || !key.servesModel(model)) continue;
       if (doubtOf(key, model) === undefined) return true;
     }
@@ -271,14 +280,27 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (this.settings.validate === undefined || doubtOf(key) === undefined) return false;
     // A validation that cannot tell must not keep the key away for ever: one call finds out.
     const { inconclusive } = key;
-    return inconclusive === 0 || (inconclusive < MOST_INCONCLUSIVE && this.hasUndoubted(model, NO_KEYS));
+    return inconclusive === 0 || (inconclusive < MOST_INCONCLUSIVE && this.hasUndoubted({ model }, NO_KEYS));
   }
 
   /** Why the key cannot be leased for `demand` now; undefined where it can. */
   obstacleOf(key: PoolKey, demand: Demand): Obstacle | undefined {
-    if (key.servesModel(demand.model)) return obstacleOf(key, demand, this.settings.dayReset);
-    const reason = `does not serve ${demand.model ?? 'the model'}`;
-    return { state: 'ready', reason, at: Infinity, pending: false, concerns: 'model' };
+    if (canServe(key, demand)) return obstacleOf(key, demand, this.settings.dayReset);
+    const isOfModel = !key.servesModel(demand.model);
+    const reason = isOfModel ? `does not serve ${demand.model ?? 'the model'}` : 'does not have what the call uses';
+    return { state: 'ready', reason, at: Infinity, pending: false, concerns: isOfModel ? 'model' : 'call' };
+  }
+
+  /**
+   * The keys with which all of these can be used: the one that made them, then those that share its group. Undefined
+   * where nothing is known of them, or none of those keys will ever serve again.
+   */
+  keysWith(resources: readonly string[]): readonly PoolKey[] | undefined {
+    if (!this.attachments.hasResources) return undefined;
+    const owner = resources.map(each => this.attachments.ownerOf(each)).find(key => key && this.slots[key.position] === key);
+    if (!owner) return undefined;
+    const keys = [owner, ...[...owner.quotaGroup.members()].filter(key => key !== owner)];
+    return keys.some(key => !key.draining && key.held === undefined && key.gate.state !== 'disabled') ? keys : undefined;
   }
 
   /** True where some key holds this secret, in use or not. */
@@ -479,14 +501,28 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.slots[this.lastReclaimed]?.quotaGroup.reclaimExpired(now);
   }
 
-  private preferred(
-    demand: Demand,
-    tried: ReadonlySet<PoolKey> | undefined,
-    id: string | undefined,
-  ): PoolKey | undefined {
-    const key = id === undefined ? undefined : this.byId.get(id);
-    if (!key || tried?.has(key) || !key.servesModel(demand.model) || key.gate.lastInLine) return undefined;
-    return key.availableAt(demand, this.settings.dayReset) <= demand.now ? key : undefined;
+  private choose(lineup: Lineup, demand: Demand, tried: ReadonlySet<PoolKey> | undefined): PoolKey | undefined {
+    const { affinity, only, preferredKeyId } = demand;
+    if (only) return only.find(key => canServe(key, demand) && this.isReady(key, demand, tried));
+    if (preferredKeyId !== undefined) {
+      const key = this.byId.get(preferredKeyId);
+      if (key && this.isFit(key, demand, tried)) return key;
+    }
+    if (affinity !== undefined) {
+      const preferred = this.attachments.preferredBy(affinity, this.hasFilters ? demand.model : undefined, () => this.keys());
+      const key = preferred.find(each => this.isFit(each, demand, tried));
+      if (key) return key;
+    }
+    return lineup.find(demand, tried);
+  }
+
+  /** A suspect is not taken for a preference. */
+  private isFit(key: PoolKey, demand: Demand, tried: ReadonlySet<PoolKey> | undefined): boolean {
+    return !key.gate.lastInLine && key.servesModel(demand.model) && this.isReady(key, demand, tried);
+  }
+
+  private isReady(key: PoolKey, demand: Demand, tried: ReadonlySet<PoolKey> | undefined): boolean {
+    return !tried?.has(key) && key.availableAt(demand, this.settings.dayReset) <= demand.now;
   }
 
   /** New settings for a key that stays. */
@@ -507,6 +543,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   /** What keys are limited to decides how calls are told apart. */
   private note({ models, excludeModels, servesModel, limits }: NormalizedKey): void {
     this.forgetRepresentatives();
+    this.attachments.keysChanged();
     if (models?.length || excludeModels?.length || servesModel) this.hasFilters = true;
     if (limitsTokens(limits)) this.hasTokenLimits = true;
   }
@@ -516,6 +553,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     for (const lineup of this.lineups.values()) lineup.remove(key);
     this.slots[key.position] = undefined;
     this.forgetRepresentatives();
+    this.attachments.keysChanged();
     this.holes.push(key.position);
     this.groups.leave(key);
     this.settlement.forget(key);
@@ -592,6 +630,10 @@ export class Pool implements LeaseHolder, SettlementPool {
       this.lineups.set(model, lineup);
     }
   }
+}
+
+function canServe(key: PoolKey, { model, only }: Demand): boolean {
+  return key.servesModel(model) && (only === undefined || only.includes(key));
 }
 
 /** What the provider has counted, and what is on its way to it. */

@@ -1,5 +1,6 @@
 import * as z from 'zod';
 import type { FaultProfile } from '../../faults/fault.ts';
+import type { AffinityFunction } from '../../keys/affinity.ts';
 import type { SelectionStrategy, StrategyFactory } from '../../strategies/strategy.ts';
 import type { KeyValidator } from './validator.ts';
 
@@ -307,6 +308,7 @@ function keyProvider(shared: Shared) {
   const { fromZero, fromOne } = shared;
   const limits = keyLimits(shared);
   const strategies = ['round-robin', 'random', 'weighted', 'least-used', 'health-based', 'priority'] as const;
+  const affinities = ['session', 'prompt'] as const;
   const ownStrategy = z.custom<SelectionStrategy | StrategyFactory>(
     value => isFunction(value) || hasMember(value, 'select', isFunction),
   );
@@ -364,6 +366,15 @@ function keyProvider(shared: Shared) {
           { error: 'an object of groups by name' },
         )
         .prefault({}),
+    ),
+    affinity: option(
+      'Keeps calls that belong together on one key while it is ready: those of a `session`, those whose `prompt` ' +
+        'begins alike, or those for which a function of the request (`req`) gives the same text. No affinity where absent.',
+      z
+        .union([oneOf(affinities), ofType('AffinityFunction', z.custom<AffinityFunction>(isFunction))], {
+          error: `one of ${inBackticks(affinities)}, or a function of the request`,
+        })
+        .optional(),
     ),
     leaseMs: option(
       'A key held by one attempt for longer than this counts as free again, in ms. The attempt is not cancelled.',

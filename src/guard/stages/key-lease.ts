@@ -3,6 +3,7 @@ import type { PoolKey } from '../../keys/key.ts';
 import type { Lease } from '../../keys/lease.ts';
 import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
+import { affinityOf } from '../affinity.ts';
 import type { Call } from '../call.ts';
 import { NoKeyError } from '../errors.ts';
 import type { Handler, Stage } from '../pipeline.ts';
@@ -54,11 +55,12 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       const { pool } = call;
       if (!pool) return next(call);
       // Who waits already comes first, unless the call is half way through its keys.
+      attach(call, pool);
       const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
-      const lease = isBehind ? pool.leaseUnclaimed(call, call.preferredKeyId) : leaseFor(call, pool);
+      const lease = isBehind ? pool.leaseUnclaimed(call) : leaseFor(call, pool);
       if (lease) return proceed(call, next, lease);
       // A key outside the pool is better than waiting for one inside.
-      if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0) {
+      if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0 && !call.only) {
         const secret = environmentKeyFor(call.provider.name, pool.pattern, env);
         // A key of the pool is away for a reason, wherever else it stands.
         if (secret !== undefined && !pool.hasSecret(secret)) {
@@ -98,18 +100,28 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   };
 }
 
+/** What the call is to stay with, and which keys have what it uses; what keys there are may change between attempts. */
+function attach(call: Call, pool: Pool): void {
+  const { affinity, uses } = call.options;
+  if (uses !== undefined) call.only = pool.keysWith(typeof uses === 'string' ? [uses] : uses);
+  if (affinity !== undefined) call.affinity = affinity;
+  else if (pool.settings.affinity !== undefined && call.attempts === 0) {
+    call.affinity = affinityOf(pool.settings.affinity, call.options);
+  }
+}
+
 function leaseFor(call: Call, pool: Pool): Lease | undefined {
-  const { accusations, tried, preferredKeyId } = call;
+  const { accusations, tried } = call;
   const { doubted } = pool.settlement;
   // A call that was refused already is not risked on keys that were refused together before: it would stop there.
   if (accusations && doubted.size > 0) {
-    const lease = pool.lease(call, new Set([...doubted, ...(tried ?? [])]), preferredKeyId);
+    const lease = pool.lease(call, new Set([...doubted, ...(tried ?? [])]));
     if (lease) return lease;
   }
-  const lease = pool.lease(call, tried, preferredKeyId);
+  const lease = pool.lease(call, tried);
   if (lease) return lease;
   if (call.takeFirst && call.attempts === 0) return pool.leaseFirst(call);
-  return call.mayRepeat && tried ? pool.lease(call, accusedKeys(call), preferredKeyId) : undefined;
+  return call.mayRepeat && tried ? pool.lease(call, accusedKeys(call)) : undefined;
 }
 
 /** A key that was refused for itself is not asked twice in one call. */

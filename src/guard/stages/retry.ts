@@ -67,7 +67,7 @@ export function retryStage(runtime: Runtime): Stage {
 
   /** Gets a key for an attempt that found none. False where there is none to be had. */
   const findKey = (call: Call, budget: RetryBudget): boolean | Promise<boolean> => {
-    if (call.accusations && call.pool && !hasHope(call.pool, call.model, call.accusations)) return false;
+    if (call.accusations && call.pool && !hasHope(call.pool, call, call.accusations)) return false;
     if (!call.tried || call.mayRepeat) return waitForKey(call);
     // All that are ready were tried: a second try of one of them costs a retry.
     if (maySpend(budget)) return (budget.isGranted = call.mayRepeat = true);
@@ -154,17 +154,17 @@ export function retryStage(runtime: Runtime): Stage {
 }
 
 /** Who was refused does not wait for keys that were refused to others; where all were, no key is to blame. */
-function hasHope(pool: Pool, model: string | undefined, accusations: readonly Accusation[]): boolean {
+function hasHope(pool: Pool, call: Call, accusations: readonly Accusation[]): boolean {
   const accused = new Set(accusations.map(({ lease }) => lease.key));
-  if (pool.hasUndoubted(model, accused)) return true;
+  if (pool.hasUndoubted(call, accused)) return true;
   for (const { fault } of accusations) pool.settlement.acquitSuspects(fault.kind);
   return false;
 }
 
 /** Calls of one kind wait for the same keys: where one cannot have any, none of the others can. */
 function kindOf(call: Call, { limitsTokens }: Pool): unknown {
-  // Keys that refused this call, or may not be asked twice, are closed to it alone.
-  if (call.accusations || (call.tried && !call.mayRepeat)) return call;
+  // Keys that refused this call, may not be asked twice, or have not what it uses are closed to it alone.
+  if (call.accusations || call.only || (call.tried && !call.mayRepeat)) return call;
   return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
 }
 
