@@ -1,14 +1,17 @@
 import type { FaultProfile } from '../faults/fault.ts';
 import { Redactor } from '../keys/redaction.ts';
-import type { Usage } from '../keys/lease.ts';
 import { pastFirstEvent } from './first-event.ts';
 import { passage } from './passage.ts';
 import { NO_RETRY } from './refusal.ts';
+import type { Report } from './report.ts';
+import { uploadIn } from './resources.ts';
 import { isJson, mediaType, rebuilt, webBody } from './response.ts';
 import { JsonUsage } from './usage.ts';
 
 /** The answer of one attempt, as the guard is to judge it: an error at the start of a stream is an error. */
-export function received(response: Response, report: (usage: Usage) => void): Promise<Response> | Response {
+export function received(response: Response, report: Report): Promise<Response> | Response {
+  const upload = uploadIn(response);
+  if (upload !== undefined) report.made(upload);
   const body = response.ok ? webBody(response) : undefined;
   if (!body) return response;
   const type = mediaType(response);

@@ -1,9 +1,9 @@
 import { passage, type BegunBody } from './passage.ts';
+import type { Report } from './report.ts';
 import { rebuilt } from './response.ts';
 import { EventReader, type ServerEvent } from './server-events.ts';
 import { statusOf, verdictOf, type Verdict } from './stream-error.ts';
 import { StreamUsage } from './usage.ts';
-import type { Usage } from '../keys/lease.ts';
 
 /** Content that has not come after this much will not be waited for. */
 const LONGEST_PRELUDE_BYTES = 256 * 1024;
@@ -15,12 +15,12 @@ const HEADERS_OF_A_STREAM = ['content-encoding', 'content-length', 'transfer-enc
 /**
  * Looks at a stream of events up to its first content. An error before that comes back as the error answer it
  * should have been, so that another key can be tried; nobody has seen anything yet. Any other stream comes back
- * whole, and what it used is reported when it ends.
+ * whole, and what it used and made is reported.
  */
 export async function pastFirstEvent(
   response: Response,
   body: ReadableStream<Uint8Array>,
-  report: (usage: Usage) => void,
+  report: Report,
 ): Promise<Response> {
   const begun: BegunBody = { head: [], rest: body.getReader() };
   const events = new EventReader();

@@ -11,7 +11,9 @@ import { redactedError } from './error.ts';
 import { demandOf } from './model.ts';
 import { sendFollowing, type Outgoing } from './redirect.ts';
 import { refusalOf } from './refusal.ts';
+import { SeenRequest } from './seen-request.ts';
 import { readTarget, type Target } from './request.ts';
+import { resourcesUsed } from './resources.ts';
 import { Router, type Destination, type Route } from './route.ts';
 
 const DEFAULT_MAX_REPLAY_BYTES = 16 * 1024 * 1024;
@@ -71,15 +73,18 @@ function unguarded(base: typeof fetch, guard: ExecutionGuard): typeof fetch {
   return marked;
 }
 
+/** What a request needs of its guard. */
+type GuardSide = Pick<ExecutionGuard, 'execute' | 'keys'>;
+
 /** The requests that are a guard's business, whoever sends them. */
 export class GuardedTraffic {
-  private readonly guard: Pick<ExecutionGuard, 'execute'>;
+  private readonly guard: GuardSide;
   private readonly options: GuardedFetchOptions;
   private readonly router: Router;
 
   /** @param execute what runs the attempts, where that is not the guard's own method as it is called */
   constructor(guard: ExecutionGuard, options: GuardedFetchOptions, execute?: ExecutionGuard['execute']) {
-    this.guard = execute ? { execute } : guard;
+    this.guard = execute ? { execute, keys: guard.keys } : guard;
     this.options = options;
     this.router = new Router(guard, options.provider, options.route);
   }
@@ -101,7 +106,7 @@ class BodySpent extends Error {}
 
 /** One request, however many attempts it takes. */
 class GuardedRequest {
-  private readonly guard: Pick<ExecutionGuard, 'execute'>;
+  private readonly guard: GuardSide;
   private readonly base: typeof fetch;
   private readonly target: Target;
   private readonly destination: Destination;
@@ -112,7 +117,7 @@ class GuardedRequest {
   private only: { readonly response: Response } | { readonly error: unknown } | undefined;
 
   constructor(
-    guard: Pick<ExecutionGuard, 'execute'>,
+    guard: GuardSide,
     base: typeof fetch,
     target: Target,
     destination: Destination,
@@ -130,6 +135,7 @@ class GuardedRequest {
     const { signal, url } = this.target;
     signal?.throwIfAborted();
     const { maxReplayBytes = DEFAULT_MAX_REPLAY_BYTES, estimateTokens = false, call } = this.options;
+    const { provider } = this.destination;
     const body = await replayable(this.target.body, maxReplayBytes, signal);
     const { model, tokens } = demandOf(url.pathname, body.content, estimateTokens);
     try {
@@ -141,8 +147,10 @@ class GuardedRequest {
         {
           // A Response cannot be shared.
           skipDeduplication: true,
+          req: new SeenRequest(this.target, body.content),
           ...call,
-          providerName: this.destination.provider,
+          providerName: provider,
+          uses: this.guard.keys.hasResources(provider) ? resourcesUsed(this.target, body.content) : undefined,
           model,
           tokens,
           signal,
@@ -174,7 +182,7 @@ class GuardedRequest {
       ...(!isReplayable && { duplex: 'half' }),
     };
     const response = await this.sent({ url, headers, init }, place, isReplayable);
-    return received(response, context.reportUsage);
+    return received(response, { usage: context.reportUsage, made: context.bind });
   }
 
   private async sent(request: Outgoing, place: Place | undefined, isReplayable: boolean): Promise<Response> {

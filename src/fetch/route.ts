@@ -70,7 +70,7 @@ export class Router {
 
   /** A name may lead to somebody else's pool: `azure-openai` has `openai` in it. */
   private isPoolOf(name: string, profile: FaultProfile): boolean {
-    const { pool } = this.guard.explain(name);
+    const pool = this.guard.keys.poolFor(name);
     if (pool === undefined) return false;
     const meant = profileFor(pool);
     return meant === profile || meant === profileFor('');

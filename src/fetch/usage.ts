@@ -1,6 +1,8 @@
 import { isRecord, property } from '../faults/safe-read.ts';
 import type { Usage } from '../keys/lease.ts';
 import type { Onlooker } from './passage.ts';
+import type { Report } from './report.ts';
+import { mayNameResource, resourceIn } from './resources.ts';
 import type { ServerEvent } from './server-events.ts';
 
 /** Where the known APIs say what a call has used: in the answer, or in an event of its stream. */
@@ -12,33 +14,43 @@ const LONGEST_ANSWER = 256 * 1024;
 /** Adds up what the events of a stream tell; counts go up from one to the next, so the last one holds. */
 export class StreamUsage {
   private usage: Usage | undefined;
-  private readonly report: (usage: Usage) => void;
+  private hasMade = false;
+  private readonly report: Report;
 
-  constructor(report: (usage: Usage) => void) {
+  constructor(report: Report) {
     this.report = report;
   }
 
   hear(events: readonly ServerEvent[]): void {
     for (const { data } of events) {
-      if (!NAMES_USAGE.test(data)) continue;
-      const usage = usageIn(parsed(data));
+      const mayHaveMade = !this.hasMade && mayNameResource(data);
+      if (!mayHaveMade && !NAMES_USAGE.test(data)) continue;
+      const event = parsed(data);
+      const usage = usageIn(event);
       if (usage) this.usage = { ...this.usage, ...usage };
+      if (mayHaveMade) this.tellMade(resourceIn(event));
     }
   }
 
   end(): void {
-    if (this.usage) this.report(this.usage);
+    if (this.usage) this.report.usage(this.usage);
     this.usage = undefined;
+  }
+
+  private tellMade(resource: string | undefined): void {
+    if (resource === undefined) return;
+    this.hasMade = true;
+    this.report.made(resource);
   }
 }
 
-/** Keeps a copy of a short answer until it is complete, and reads what it has used. */
+/** Keeps a copy of a short answer until it is complete, and reads what it has used and made. */
 export class JsonUsage implements Onlooker {
   private chunks: Uint8Array[] = [];
   private bytes = 0;
-  private readonly report: (usage: Usage) => void;
+  private readonly report: Report;
 
-  constructor(report: (usage: Usage) => void) {
+  constructor(report: Report) {
     this.report = report;
   }
 
@@ -56,8 +68,12 @@ export class JsonUsage implements Onlooker {
   ended(): void {
     const text = Buffer.concat(this.chunks).toString();
     this.chunks = [];
-    const usage = NAMES_USAGE.test(text) ? usageIn(parsed(text)) : undefined;
-    if (usage) this.report(usage);
+    if (!NAMES_USAGE.test(text) && !mayNameResource(text)) return;
+    const answer = parsed(text);
+    const usage = usageIn(answer);
+    const resource = resourceIn(answer);
+    if (usage) this.report.usage(usage);
+    if (resource !== undefined) this.report.made(resource);
   }
 }
 

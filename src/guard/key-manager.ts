@@ -55,6 +55,16 @@ export class KeyManager {
     return reportKey(this.poolOf(pool), this.keyOf(pool, keyId), this.#dependencies.clock.now());
   }
 
+  /** The pattern of the pool that a provider's name leads to; undefined where none does. */
+  poolFor(provider: string): string | undefined {
+    return this.#directory.resolve(provider)?.pattern;
+  }
+
+  /** True where calls have said of something that it belongs to one of the provider's keys. */
+  hasResources(provider: string): boolean {
+    return this.#directory.resolve(provider)?.attachments.hasResources === true;
+  }
+
   /**
    * The secret that a call would be given now; the pool's first one where no key is ready, undefined where there
    * is none. For a client that takes its key from the environment and cannot wait.

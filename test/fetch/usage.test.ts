@@ -39,7 +39,7 @@ test.each([
 
 test('a stream\'s figures are reported once, the last of each', () => {
   const reports: Usage[] = [];
-  const usage = new StreamUsage(report => reports.push(report));
+  const usage = new StreamUsage({ usage: report => reports.push(report), made: () => undefined });
   const hear = (data: string) => usage.hear([{ name: '', data }]);
   hear('{"usage":{"input_tokens":3,"output_tokens":1}}');
   hear('{"usage": {"output_tokens":');

@@ -239,7 +239,7 @@ describe('what one key has made', () => {
       maxWaitMs: 30_000,
       keys: NAMES.map(id => ({ id, key: `secret-of-${id}`, limits: { concurrency: 1 } })),
     });
-    const call = held<string>();
+    const call = held();
     const first = it.guard.execute(call.fn, { providerName: 'vendor', uses: 'file-1' });
     const fates = [keyFor(it, { uses: 'file-1' }), keyFor(it, { uses: 'file-1' })].map(fateOf);
     await settle();
@@ -274,12 +274,12 @@ describe('what one key has made', () => {
     await it.guard.execute(() => 'fine', { providerName: 'other', uses: 'file-1' });
   });
 
-  test.each([
-    ['affinity', { affinity: 1 }],
-    ['uses', { uses: [1] }],
-    ['uses', { uses: 1 }],
-  ])('options.%s is checked', async (name, options) => {
-    const error = await rejectionOf(keyFor(bench(), options as ExecuteOptions));
+  test.each<[string, unknown]>([
+    ['affinity', 1],
+    ['uses', [1]],
+    ['uses', 1],
+  ])('options.%s is checked', async (name, value) => {
+    const error = await rejectionOf(keyFor(bench(), { [name]: value }));
     expect(error).toBeInstanceOf(ConfigError);
     expect(error).toMatchObject({ issues: [{ path: `options.${name}` }] });
   });
