@@ -141,6 +141,12 @@ describe('environmentKeyFor', () => {
     expect(environmentKeyFor('google', '*', env)).toBe('google');
   });
 
+  test('a placeholder is no key', () => {
+    const env = { GEMINI_API_KEY: 'guard:gemini', GEMINI_API_KEYS: 'guard,one' };
+    expect(secretsOf('gemini', env)).toEqual(['one']);
+    expect(environmentKeyFor('gemini', '*gemini*', env)).toBeUndefined();
+  });
+
   test('nothing is found where nothing is set', () => {
     expect(environmentKeyFor('gemini', '*gemini*', {})).toBeUndefined();
     expect(environmentKeyFor('', '*', { API_KEY: 'x', _API_KEY: 'x' })).toBeUndefined();

@@ -1,5 +1,6 @@
+import { text } from 'node:stream/consumers';
 import OpenAI from 'openai';
-import { fetch as undiciFetch, getGlobalDispatcher, request, setGlobalDispatcher, type Dispatcher } from 'undici';
+import { fetch as undiciFetch, getGlobalDispatcher, pipeline, request, setGlobalDispatcher, type Dispatcher } from 'undici';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createGuardedFetch } from '../../src/fetch/index.ts';
 import { ExecutionGuard, executionGuard, guardedExecute } from '../../src/index.ts';
@@ -229,6 +230,15 @@ describe('undici', () => {
     expect(server.requests.map(({ body }) => body.toString())).toEqual(Array(5).fill('one two'));
   });
 
+  test('pipes through the guard', async () => {
+    const server = await scripted({ status: 401 }, { body: 'hello' });
+    register(config());
+    const pipe = pipeline(server.url, { method: 'POST', headers: placeholder }, ({ body }) => body);
+    pipe.end('a body');
+    expect(await text(pipe)).toBe('hello');
+    expect(server.requests.map(({ body }) => body.toString())).toEqual(['a body', 'a body']);
+  });
+
   test('has its query, its headers and its cookies passed on', async () => {
     const server = await scripted({ status: 204, headers: { 'set-cookie': ['a=1', 'b=2'] as never, 'x-answer': 'é' } });
     register(config());
@@ -282,11 +292,11 @@ describe('undici', () => {
   });
 
   test('reads a long answer at its own pace', async () => {
-    const text = 'x'.repeat(2_000_000);
-    const server = await scripted({ body: text });
+    const long = 'x'.repeat(2_000_000);
+    const server = await scripted({ body: long });
     register(config());
     const { body } = await request(server.url, { headers: placeholder, highWaterMark: 1024 });
-    expect((await body.text()).length).toBe(text.length);
+    expect((await body.text()).length).toBe(long.length);
     expect(inFlight()).toBe(0);
   });
 
