@@ -4,7 +4,9 @@ import { cpus } from 'node:os';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
 import { callOverhead } from './call-overhead.ts';
+import { classification } from './classification.ts';
 import { failover } from './failover.ts';
+import { guardedFetch } from './guarded-fetch.ts';
 import { importBench } from './import.ts';
 import { keyLease } from './key-lease.ts';
 import { memory } from './memory.ts';
@@ -23,6 +25,8 @@ const benches: Record<string, (subject: Subject) => Promise<Section | Section[]>
   call: callOverhead,
   lease: keyLease,
   failover,
+  classification,
+  fetch: guardedFetch,
   import: importIfBuilt,
 };
 
