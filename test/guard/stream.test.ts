@@ -477,6 +477,7 @@ describe('the signal asked for while a stream is read', () => {
 test('the callback can neither abort nor end its own attempt', async () => {
   const context: object = await benchOf().guard.execute(ctx => ctx);
   expect(Object.getOwnPropertyNames(Object.getPrototypeOf(context)).sort()).toEqual([
+    'bind',
     'constructor',
     'reportUsage',
     'signal',
