@@ -2,6 +2,7 @@ import type { Call } from './call.ts';
 import { NoKeyError, PoolExhaustedError, type LeftProvider } from './errors.ts';
 import { exhaustedDetails } from './exhausted.ts';
 import type { FallbackRun } from './fallback-run.ts';
+import { redactedOutcome } from './redacted-outcome.ts';
 
 /** A leg that was left, and why. */
 export interface Departure {
@@ -59,7 +60,7 @@ function returnOf({ leg, isResting }: Departure, now: number): number {
 
 function causeOf({ leg, error, reason }: Departure, now: number): unknown {
   if (error !== undefined) return error;
-  if (leg.failure?.thrown) return leg.failure.outcome;
+  if (leg.failure?.thrown) return redactedOutcome(leg, leg.failure.outcome);
   if (reason === 'NO_KEY') return new NoKeyError({ provider: leg.provider.name });
   return new PoolExhaustedError(exhaustedDetails(leg, leg.pool, now));
 }

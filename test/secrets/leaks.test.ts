@@ -19,7 +19,7 @@ import {
   type GuardEventName,
 } from '../../src/index.ts';
 import { ManualClock } from '../support/manual-clock.ts';
-import { expectNoTrace, plant, printed } from './canary.ts';
+import { expectNoTrace, plant } from './canary.ts';
 
 const MARKERS = {
   plain: 'plainkey0qx7zw',
@@ -461,14 +461,33 @@ describe('errors of the guard hold no secret', () => {
 });
 
 describe('what belongs to the caller', () => {
-  test('the provider\'s own error is rethrown as it is, and only there its words remain', async () => {
+  test('the provider\'s own error is rethrown, the same object, with masks where it repeats the key', async () => {
     const it = world();
-    const thrown = echo(400, SECRETS.plain);
-    const error = await failureOf(it.guard.execute(() => Promise.reject(thrown), 'google-gemini'));
-    // The contract: callers look at their SDK's errors, so they get them untouched.
+    let thrown: unknown;
+    const error = await failureOf(
+      it.guard.execute(({ apiKey }) => {
+        thrown = echo(400, apiKey!, { details: [{ metadata: { key: Buffer.from(apiKey!).toString('base64') } }] });
+        throw thrown;
+      }, 'google-gemini'),
+    );
+    // The contract: callers look at their SDK's errors.
     expect(error).toBe(thrown);
-    expect(printed(error)).toContain(MARKERS.plain);
+    expect(error).toMatchObject({ status: 400, error: { code: 400 } });
+    expectNoTrace(error, ALL);
     expectSafe(it);
+  });
+
+  test('what the error only points to is not touched: a client may go on using it', async () => {
+    const it = world();
+    let options: { headers: { authorization: string } } | undefined;
+    const error = await failureOf(
+      it.guard.execute(({ apiKey }) => {
+        options = { headers: { authorization: `Bearer ${apiKey!}` } };
+        throw Object.assign(new Error('refused'), { status: 400, options });
+      }, 'google-gemini'),
+    );
+    expectNoTrace(error, ALL);
+    expect(options?.headers.authorization).toContain(MARKERS.plain);
   });
 
   test('the reason of an abort is the caller\'s own', async () => {
