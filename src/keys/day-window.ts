@@ -57,6 +57,24 @@ export class DayWindow implements QuotaWindow {
     this.#total = Math.min(this.#total, Math.max(0, to));
   }
 
+  entries(now: number): number[] {
+    this.#advance(now);
+    return this.#total > 0 ? [this.#since, this.#total] : [];
+  }
+
+  restore(entries: readonly number[], now: number): void {
+    this.#total = 0;
+    this.#since = -Infinity;
+    this.#resetAt = -Infinity;
+    this.#lastSeen = now;
+    for (let slot = 0; slot + 1 < entries.length; slot += 2) {
+      const since = Math.min(entries[slot]!, now);
+      if (this.#resetAfter(since) <= now) continue;
+      if (this.#resetAt === -Infinity) this.#begin(since);
+      this.#total += Math.max(0, entries[slot + 1]!);
+    }
+  }
+
   #begin(time: number): void {
     this.#since = time;
     this.#resetAt = this.#resetAfter(time);

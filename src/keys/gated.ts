@@ -62,10 +62,20 @@ export abstract class Gated {
     for (const gate of this.gates()) gate.setBack(byMs);
   }
 
+  /** False where none was ever closed. */
+  get hasGates(): boolean {
+    return this.own !== undefined || this.models !== undefined;
+  }
+
   /** Those that were ever closed. */
   *gates(): Generator<Gate> {
-    if (this.own) yield this.own;
-    if (this.models) yield* this.models.all();
+    for (const [, gate] of this.gatesByModel()) yield gate;
+  }
+
+  /** The same; undefined stands for all models. */
+  *gatesByModel(): Generator<[model: string | undefined, gate: Gate]> {
+    if (this.own) yield [undefined, this.own];
+    if (this.models) yield* this.models.entries();
   }
 }
 

@@ -1,9 +1,11 @@
 import { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
-import { LearnedQuota } from './learned-quota.ts';
+import { LearnedQuota, type LearnedData } from './learned-quota.ts';
 import type { UnderWay } from './learned-limit.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
+
+const NO_NAMES = new Set<string>();
 
 /** Keys that share one quota: one project, one organisation, one account. Most have a single key. */
 export class QuotaGroup extends Gated {
@@ -19,6 +21,8 @@ export class QuotaGroup extends Gated {
   readonly id: string;
   /** False for a key without a group, which stands for itself. */
   readonly isNamed: boolean;
+  /** What the provider calls it. */
+  readonly names: Set<string>;
   private leases = 0;
   private first: PoolKey | undefined;
   private others: Set<PoolKey> | undefined;
@@ -27,6 +31,8 @@ export class QuotaGroup extends Gated {
     super();
     this.id = id;
     this.isNamed = isNamed;
+    // Most groups are keys on their own, which no provider names.
+    this.names = isNamed ? new Set() : NO_NAMES;
   }
 
   configure(limits: QuotaLimits | undefined, dayReset: DayReset | undefined): void {
@@ -131,6 +137,14 @@ export class QuotaGroup extends Gated {
   /** Leases under way end as if they had been made for so long. */
   shortenLeases(leaseMs: number): void {
     for (let lease = this.oldest; lease; lease = lease.newer) lease.shorten(leaseMs);
+  }
+
+  /** What was known of the provider's limits; takes the place of what is. */
+  relearn(data: LearnedData | undefined, dayReset: DayReset | undefined, now: number): void {
+    this.learned = undefined;
+    if (!data) return;
+    this.learned = new LearnedQuota(dayReset);
+    this.learned.restore(data, this.leases++, now);
   }
 
   private *underWay(): Generator<Lease> {

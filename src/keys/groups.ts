@@ -67,24 +67,28 @@ export class Groups {
     const [into, from] = own.hasDeclaredKeys ? [own, group] : [group, own];
     if (from.hasDeclaredKeys) return false;
     into.absorb(from);
-    for (const [other, named] of this.byName) if (named === from) this.byName.set(other, into);
+    for (const other of [...from.names]) this.remember(other, into);
     this.forget(from);
     this.remember(name, into);
     return true;
   }
 
-  private remember(name: string, group: QuotaGroup): void {
-    for (const oldest of this.byName.keys()) {
+  /** The provider calls the group by that name, too. */
+  remember(name: string, group: QuotaGroup): void {
+    for (const [oldest, named] of this.byName) {
       if (this.byName.size < MAX_NAMES) break;
       this.byName.delete(oldest);
+      named.names.delete(oldest);
     }
+    this.byName.get(name)?.names.delete(name);
     this.byName.set(name, group);
+    group.names.add(name);
   }
 
   private forget(group: QuotaGroup): void {
     this.byId.delete(group.id);
-    if (!group.isNamed) return;
-    for (const [name, named] of this.byName) if (named === group) this.byName.delete(name);
+    for (const name of group.names) this.byName.delete(name);
+    group.names.clear();
   }
 
   private get(id: string, isNamed: boolean): QuotaGroup {

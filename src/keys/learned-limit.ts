@@ -16,6 +16,18 @@ export interface UnderWay {
   readonly tokens: number;
 }
 
+/** A limit as plain data; what is not known is absent. */
+export interface LearnedLimitData {
+  readonly counts: string;
+  readonly limit?: number | undefined;
+  readonly windowMs?: number | undefined;
+  readonly remaining?: number | undefined;
+  readonly left?: number | undefined;
+  readonly resetAt?: number | undefined;
+  /** What we counted ourselves; see {@link QuotaWindow.entries}. */
+  readonly window?: readonly number[] | undefined;
+}
+
 /** A lease, as far as it matters here. */
 export interface Taken {
   readonly at: number;
@@ -118,6 +130,32 @@ export class LearnedLimit {
     if (window) return { limit, left: Math.max(0, window.limit - window.used(now)), resetAt: undefined };
     if (now >= this.resetAt) return { limit, left: undefined, resetAt: undefined };
     return { limit, left: Math.max(0, this.left), resetAt: this.resetAt };
+  }
+
+  snapshot(now: number): LearnedLimitData {
+    const { counts, limit, windowMs, remaining, left, resetAt, window } = this;
+    return {
+      counts,
+      ...(limit !== undefined && { limit }),
+      ...(windowMs !== undefined && { windowMs }),
+      ...(this.heardOf >= 0 && { remaining, left, resetAt }),
+      ...(window && { window: window.entries(now) }),
+    };
+  }
+
+  /** @param heardOf no lease that is under way, or is to come, is so young */
+  restore({ limit, windowMs, remaining, left, resetAt, window }: LearnedLimitData, heardOf: number, now: number): void {
+    this.limit = limit;
+    this.windowMs = windowMs;
+    if (remaining !== undefined && left !== undefined && resetAt !== undefined) {
+      this.heardOf = heardOf;
+      this.remaining = remaining;
+      this.left = left;
+      this.resetAt = Math.min(resetAt, now + LONGEST_WINDOW_MS);
+    }
+    if (!window) return;
+    this.countOurselves();
+    this.window?.restore(window, now);
   }
 
   private countOurselves(): void {

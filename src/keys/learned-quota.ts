@@ -1,5 +1,5 @@
 import type { LimitReading } from '../faults/limits.ts';
-import { LearnedLimit, type Taken, type UnderWay } from './learned-limit.ts';
+import { LearnedLimit, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
 import type { DayReset } from './quota.ts';
 
 /** Models are named by callers and policies by servers, so both are bounded; the oldest is forgotten first. */
@@ -17,6 +17,15 @@ export interface LimitUse {
   readonly left: number | undefined;
   /** When it is whole again, epoch ms; undefined where no figure holds until then. */
   readonly resetAt: number | undefined;
+}
+
+/** Limits as plain data, by what they count. */
+export type LearnedLimitsData = Readonly<Record<string, LearnedLimitData>>;
+
+/** See {@link LearnedQuota}. */
+export interface LearnedData {
+  readonly all?: LearnedLimitsData | undefined;
+  readonly models?: Readonly<Record<string, LearnedLimitsData>> | undefined;
 }
 
 /** A limit that has no room. */
@@ -90,6 +99,39 @@ export class LearnedQuota {
 
   use(now: number): LimitUse[] {
     return [...this.limits].flatMap(([model, limits]) => limits.map(limit => ({ counts: limit.counts, model, ...limit.use(now) })));
+  }
+
+  /** The models something was heard of. */
+  get models(): string[] {
+    return [...this.limits.keys()].filter(model => model !== undefined);
+  }
+
+  get countsTokens(): boolean {
+    return [...this.limits.values()].some(limits => limits.some(({ counts }) => counts.startsWith('tokens')));
+  }
+
+  /** Undefined where nothing was heard. */
+  snapshot(now: number): LearnedData | undefined {
+    const all = this.limits.get(undefined);
+    const models = this.models;
+    if (!all && models.length === 0) return undefined;
+    const dataOf = (limits: readonly LearnedLimit[] = []): LearnedLimitsData =>
+      Object.fromEntries(limits.map(limit => [limit.counts, limit.snapshot(now)]));
+    return {
+      ...(all && { all: dataOf(all) }),
+      ...(models.length > 0 && { models: Object.fromEntries(models.map(model => [model, dataOf(this.limits.get(model))])) }),
+    };
+  }
+
+  /** See {@link LearnedLimit.restore}. */
+  restore({ all, models = {} }: LearnedData, heardOf: number, now: number): void {
+    for (const [model, limits] of [...(all ? [[undefined, all] as const] : []), ...Object.entries(models)]) {
+      for (const data of Object.values(limits).slice(0, MAX_LIMITS)) {
+        const limit = new LearnedLimit(data.counts, this.dayReset);
+        limit.restore(data, heardOf, now);
+        this.limitsOf(model).push(limit);
+      }
+    }
   }
 
   private limitsOf(model: string | undefined): LearnedLimit[] {

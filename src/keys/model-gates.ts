@@ -30,8 +30,4 @@ export class ModelGates {
   entries(): Iterable<[string, Gate]> {
     return this.gates.entries();
   }
-
-  all(): Iterable<Gate> {
-    return this.gates.values();
-  }
 }

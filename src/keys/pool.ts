@@ -82,7 +82,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   settings: PoolSettings;
 
   private readonly dependencies: PoolDependencies;
-  private readonly groups: Groups;
+  readonly groups: Groups;
   /** By position; a removed key leaves a hole, for the next one that is added. */
   private readonly slots: (PoolKey | undefined)[] = [];
   private readonly holes: number[] = [];
@@ -387,6 +387,12 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   changed(change: KeyChange): void {
     this.dependencies.onKeyChange(change);
+  }
+
+  /** What was known of the key or its group has been put in place of what is. */
+  restored(key: PoolKey): void {
+    if (key.quotaGroup.learned?.countsTokens) this.hasTokenLimits = true;
+    this.regroup(key);
   }
 
   // Membership

@@ -21,4 +21,8 @@ export interface QuotaWindow {
   adjust(at: number, delta: number, now: number): void;
   /** The provider has counted less: what it has let go of already, the oldest first, counts here no more either. */
   lower(to: number, now: number): void;
+  /** What counts now, as pairs of a time (epoch ms) and a weight, oldest first; empty where nothing does. */
+  entries(now: number): number[];
+  /** Counts these {@link entries}, of this window or of another of the same limit, in place of its own. */
+  restore(entries: readonly number[], now: number): void;
 }

@@ -25,6 +25,9 @@ export interface QuotaUse {
   readonly left: number;
 }
 
+/** What counts in each window; see {@link QuotaWindow.entries}. */
+export type QuotaData = Readonly<Partial<Record<QuotaDimension, readonly number[]>>>;
+
 /** When the provider's day ends; a rolling day where the provider has none. */
 export type DayReset = (now: number) => number;
 
@@ -114,6 +117,23 @@ export class Quota {
       hasMore = true;
     }
     return hasMore;
+  }
+
+  /** What was used, as plain data; undefined where nothing counts. */
+  snapshot(now: number): QuotaData | undefined {
+    const data: Partial<Record<QuotaDimension, number[]>> = {};
+    let isUsed = false;
+    for (const dimension of DIMENSIONS) {
+      const entries = this[dimension]?.entries(now) ?? [];
+      if (entries.length === 0) continue;
+      data[dimension] = entries;
+      isUsed = true;
+    }
+    return isUsed ? data : undefined;
+  }
+
+  restore(data: QuotaData, now: number): void {
+    for (const dimension of DIMENSIONS) this[dimension]?.restore(data[dimension] ?? [], now);
   }
 
   use(now: number): Partial<Record<QuotaDimension, QuotaUse>> {

@@ -15,7 +15,7 @@ const MOST_DOUBTED = 100;
 /** Suspects to be vouched for: callers name models without end. The oldest has to prove itself. */
 const MOST_SUSPECTED = 10_000;
 /** No reset a provider speaks of lies further ahead than the end of a month. */
-const LONGEST_COOLDOWN_MS = 31 * 86_400_000;
+export const LONGEST_COOLDOWN_MS = 31 * 86_400_000;
 
 export interface CooldownSettings {
   readonly initialMs: number;
@@ -199,6 +199,27 @@ export class Settlement {
     this.doubted.delete(key);
     if (from !== 'ready') this.pool.changed({ keyId: key.id, from, to: 'ready', reason: 'reset' });
     this.pool.regroup(key);
+  }
+
+  /** What the gate of a suspect was that nobody has vouched for; undefined where it is none. */
+  beforeSuspicion(gate: Gate): GateSnapshot | undefined {
+    return this.suspects.get(gate)?.before;
+  }
+
+  /** The suspicion was raised earlier, by what this settlement has not seen. */
+  suspectAgain(key: PoolKey, gate: Gate, before: GateSnapshot): void {
+    this.suspects.set(gate, { key, kind: gate.reason, before });
+  }
+
+  /** The gate was set to what it was elsewhere: what was suspected here is out of date. */
+  unsuspect(gate: Gate): void {
+    this.suspects.delete(gate);
+  }
+
+  /** See {@link doubted}. */
+  setDoubted(key: PoolKey, isDoubted: boolean): void {
+    if (isDoubted) this.doubt(key);
+    else this.doubted.delete(key);
   }
 
   forget(key: PoolKey): void {

@@ -91,6 +91,34 @@ export class SlidingWindow implements QuotaWindow {
     }
   }
 
+  entries(now: number): number[] {
+    this.#advance(now);
+    const log = this.#log;
+    const entries: number[] = [];
+    if (log === undefined) return entries;
+    const mask = log.length / 2 - 1;
+    for (let index = this.#head; index < this.#head + this.#count; index++) {
+      const slot = (index & mask) * 2;
+      if (log[slot + 1]! > 0) entries.push(log[slot]!, log[slot + 1]!);
+    }
+    return entries;
+  }
+
+  restore(entries: readonly number[], now: number): void {
+    this.#log = undefined;
+    this.#head = 0;
+    this.#count = 0;
+    this.#total = 0;
+    let time = -Infinity;
+    for (let slot = 0; slot + 1 < entries.length; slot += 2) {
+      time = Math.max(time, Math.min(entries[slot]!, now));
+      const weight = Math.min(Math.max(0, entries[slot + 1]!), MAX_WEIGHT);
+      this.#total += weight;
+      this.#push(time, weight);
+    }
+    this.#lastSeen = now;
+  }
+
   /** Index of the first entry not before `time`: the one that took in what was added then. */
   #indexFrom(time: number): number {
     let low = this.#head;
