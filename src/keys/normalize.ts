@@ -71,6 +71,10 @@ export interface KeyLists {
   readonly models?: Readonly<Record<string, KeyEntries>> | undefined;
 }
 
+/** As shells write a variable: no key looks like it. */
+const VARIABLE = /^\$(?:[A-Za-z_]\w*|\{\w+\})$/;
+const HOW_TO_WRITE_ONE = 'a JSON or YAML file that the preloader reads has `${NAME}` for it, code has `process.env`';
+
 /** What an entry may say, and the variable it was read from. */
 type Said = KeyConfigLike & { readonly variable?: string };
 
@@ -130,6 +134,9 @@ function collect(
     if (holdsSecret(ownId, secret)) {
       warn(`${here} has its own secret in its id, which is shown; the id was replaced`);
       ownId = '';
+    }
+    if (VARIABLE.test(secret)) {
+      warn(`${here} is written like a variable but taken as the key itself; ${HOW_TO_WRITE_ONE}`);
     }
     const derivedId = secretId(secret);
     const isNamed = known !== undefined && known.id !== derivedId;

@@ -11,9 +11,14 @@ type Environment = Readonly<Record<string, string | undefined>>;
 export function expanded(config: unknown, env: Environment): unknown {
   return within(config, 'keyManagement', keyManagement =>
     within(keyManagement, 'providers', providers =>
-      isOptions(providers) ? mapped(providers, pool => within(pool, 'keys', keys => keysOf(keys, env))) : providers,
+      isOptions(providers) ? mapped(providers, pool => poolOf(pool, env)) : providers,
     ),
   );
+}
+
+function poolOf(pool: unknown, env: Environment): unknown {
+  const ofAll = within(pool, 'keys', keys => keysOf(keys, env));
+  return within(ofAll, 'models', models => (isOptions(models) ? mapped(models, keys => keysOf(keys, env)) : models));
 }
 
 function keysOf(keys: unknown, env: Environment): unknown {

@@ -107,6 +107,12 @@ describe('in a file', () => {
     expect(keysOf(readOptions({ configFile: file }, { A_KEY: 'one' }))).toEqual(['one']);
   });
 
+  test('have their variables in the keys by model, too', () => {
+    const file = write('models.json', '{ "keyManagement": { "providers": { "gemini": { "models": { "pro": ["${A_KEY}"] } } } } }');
+    const { config } = readOptions({ configFile: file }, { A_KEY: 'one' });
+    expect(config.keyManagement.providers['gemini']?.models).toEqual({ pro: ['one'] });
+  });
+
   test('are wrong in that file', () => {
     write('keys.json', JSON.stringify({ ...pools, deadlineMs: -1 }));
     expect(complaint({ configFile: 'keys.json' })).toMatch(/^keys\.json: deadlineMs: expected a number of ms/);

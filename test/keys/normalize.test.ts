@@ -33,6 +33,19 @@ describe('normalizeKeys', () => {
     expect(normalize([declared]).keys).toEqual([declared]);
   });
 
+  test.each(['$GEMINI_KEY', ' ${GEMINI_KEY} ', '$gemini'])('warns of %s, by its position: it is a key like any other', written => {
+    const { keys, warnings } = normalize(['secret', { key: written }]);
+    expect(keys).toHaveLength(2);
+    expect(warnings).toEqual([
+      expect.stringMatching(/^keyManagement\.providers\["\*gemini\*"\]\.keys\[1\] is written like a variable but taken as/),
+    ]);
+    expect(warnings.join('')).not.toMatch(/gemini_key|\$gemini/i);
+  });
+
+  test.each(['$2b$10$secret', 'a$NAME', '$', '$1', '${A}${B}'])('takes %s for a key', written => {
+    expect(normalize([written]).warnings).toEqual([]);
+  });
+
   test('undefined options mean their defaults', () => {
     const entry = { key: 'secret', weight: undefined, priority: undefined, tags: undefined, id: undefined };
     const { keys } = normalize([entry]);

@@ -71,6 +71,11 @@ test('keys are taken from the environment where they are written so, and nothing
   for (const other of ['[]', '{ "keyManagement": 1 }', '{ "keyManagement": { "providers": [] } }']) {
     expect(read({ 'a.json': other }, 'a.json', env)?.content).toEqual(JSON.parse(other));
   }
+  const byModel = (keys: unknown): object => ({ keyManagement: { providers: { a: { models: { '${ONE}': keys, m: { env: '${ONE}' } } } } } });
+  const models = JSON.stringify(byModel(['${ONE}', { key: '${TWO}' }, '${MISSING}']));
+  expect(read({ 'a.json': models }, 'a.json', env)?.content).toEqual(byModel(['first', { key: 'second' }, '']));
+  const odd = { keyManagement: { providers: { a: { models: ['${ONE}'] } } } };
+  expect(read({ 'a.json': JSON.stringify(odd) }, 'a.json', env)?.content).toEqual(odd);
   const fromVariables = JSON.stringify(pools({ env: '${ONE}' }));
   expect(read({ 'a.json': fromVariables }, 'a.json', env)?.content).toEqual(pools({ env: '${ONE}' }));
 });
