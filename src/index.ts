@@ -47,7 +47,9 @@ export type {
 export { ExecutionGuard, type GuardEnvironment, type RateLimitCheck } from './guard/execution-guard.ts';
 export type { ExplainOptions, Explanation, KeyExplanation } from './guard/explain.ts';
 export type { KeyManager, ReplaceOptions } from './guard/key-manager.ts';
-export type { KeyReport, PoolReport } from './guard/key-report.ts';
+export type { KeyReport, ModelAway, PoolReport } from './guard/key-report.ts';
+export type { Affinity, AffinityFunction } from './keys/affinity.ts';
+export type { LimitUse } from './keys/learned-quota.ts';
 export type { CallContext, ExecuteOptions, GuardedFunction, Usage } from './guard/options.ts';
 export { canMakeRequest, executionGuard, guardedExecute, isProviderHealthy } from './guard/singleton.ts';
 export type { ExecutionStats, ProviderStatus, RuleUsage } from './guard/stats.ts';

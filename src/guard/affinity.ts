@@ -1,4 +1,4 @@
-import type { Affinity, AffinityFunction } from '../keys/affinity.ts';
+import type { Affinity } from '../keys/affinity.ts';
 import type { ExecuteOptions } from './options.ts';
 import { field } from './request.ts';
 
@@ -13,7 +13,7 @@ const ROLES_BEFORE = new Set(['system', 'developer']);
 
 /** What the call is to stay with one key for; undefined where it is nothing. */
 export function affinityOf(affinity: Affinity, { req, sessionId }: ExecuteOptions): string | undefined {
-  if (typeof affinity === 'function') return asked(affinity, req);
+  if (typeof affinity === 'function') return text(affinity(req));
   if (affinity === 'prompt') return prefixOf(field(req, 'body'));
   const body = field(req, 'body');
   const candidates = [
@@ -24,15 +24,6 @@ export function affinityOf(affinity: Affinity, { req, sessionId }: ExecuteOption
     field(body, 'prompt_cache_key'),
   ];
   return candidates.map(text).find(each => each !== undefined);
-}
-
-/** A function of somebody else's: where it fails, any key will do. */
-function asked(affinity: AffinityFunction, req: unknown): string | undefined {
-  try {
-    return text(affinity(req));
-  } catch {
-    return undefined;
-  }
 }
 
 function text(value: unknown): string | undefined {

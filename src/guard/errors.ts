@@ -210,9 +210,10 @@ export class PoolExhaustedError extends GuardError {
       readonly provider: string;
       readonly retryAtMs?: number | undefined;
       readonly keys: readonly KeyObstacle[];
+      readonly model?: string | undefined;
     },
   ) {
-    const { keys, provider } = details;
+    const { keys, model, provider } = details;
     const retryAtMs = isDate(details.retryAtMs) ? details.retryAtMs : undefined;
     const isBusy = keys.some(({ state }) => state === 'busy');
     const when =
@@ -221,7 +222,8 @@ export class PoolExhaustedError extends GuardError {
           ? 'Call again when one of the calls under way has ended.'
           : 'None comes back by waiting: `keys` says why of each.'
         : `The first is back at ${new Date(retryAtMs).toISOString()}: call again then, or add a key.`;
-    super('POOL_EXHAUSTED', `No key of provider ${quote(provider)} is ready${countStates(keys)}. ${when}`, details);
+    const what = `No key of provider ${quote(provider)} is ready${model === undefined ? '' : ` for model ${quote(model)}`}`;
+    super('POOL_EXHAUSTED', `${what}${countStates(keys)}. ${when}`, details);
     this.retryAtMs = retryAtMs;
     this.keys = keys;
   }

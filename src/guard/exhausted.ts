@@ -14,6 +14,7 @@ export function exhaustedDetails(call: Call, pool: Pool | undefined, now: number
   const retryAtMs = pending ? Infinity : at;
   return {
     provider: call.provider.name,
+    model: call.model,
     attempts: call.trail,
     keys: pool ? obstaclesOf(pool, demand) : [],
     ...(retryAtMs !== Infinity && { retryAtMs, retryAfterMs: retryAtMs - now }),

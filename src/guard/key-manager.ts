@@ -143,6 +143,7 @@ export class KeyManager {
     const { weight, priority, models, excludeModels, servesModel, group, limits, tier, region, tags } = old.settings;
     const traits = { weight, priority, models, excludeModels, group, limits, tier, region, tags };
     const newId = this.insert(owner, { ...this.normalize(owner, { ...traits, key: secret, id }), servesModel });
+    owner.attachments.passOn(old, this.keyOf(pool, newId));
     const retireAt = clock.now() + overlapMs;
     if (events.heard('rotation')) {
       events.emit('rotation', { pool: owner.pattern, oldKeyId: old.id, newKeyId: newId, retireAt });

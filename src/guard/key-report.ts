@@ -1,3 +1,4 @@
+import type { GateState } from '../keys/gate.ts';
 import type { LatencySummary } from '../keys/key-metrics.ts';
 import type { PoolKey } from '../keys/key.ts';
 import type { LimitUse } from '../keys/learned-quota.ts';
@@ -37,11 +38,22 @@ export interface KeyReport {
   readonly healthScore: number;
   /** Use of the key's declared limits. */
   readonly quota: Readonly<Partial<Record<QuotaDimension, QuotaUse>>>;
+  /** Models it is not used for at the moment, though it may be for others. */
+  readonly modelsAway: readonly ModelAway[];
   /** The provider's own limits, as its answers have told them. */
   readonly learned: readonly LimitUse[];
   readonly inputTokens: number;
   readonly outputTokens: number;
   readonly cost: number;
+}
+
+/** A model that a key, or its group, was refused for. */
+export interface ModelAway {
+  readonly model: string;
+  readonly state: GateState;
+  readonly reason: string;
+  /** When it may be tried again, epoch ms. */
+  readonly until: number;
 }
 
 /** One pool as stats and lists show it. */
@@ -93,11 +105,19 @@ export function reportKey(pool: Pool, key: PoolKey, now: number): KeyReport {
     latency: metrics.latency,
     healthScore: healthScore(key, state),
     quota: key.quotaUse(now),
+    modelsAway: modelsAway(key, now),
     learned: key.quotaGroup.learned?.use(now) ?? [],
     inputTokens: metrics.inputTokens,
     outputTokens: metrics.outputTokens,
     cost: metrics.cost,
   };
+}
+
+function modelsAway(key: PoolKey, now: number): ModelAway[] {
+  return [...key.closedModels(), ...key.quotaGroup.closedModels()].flatMap(([model, gate]) => {
+    const until = gate.availableAt(now);
+    return until > now ? { model, state: gate.state, reason: gate.reason, until } : [];
+  });
 }
 
 function healthScore(key: PoolKey, state: KeyState): number {

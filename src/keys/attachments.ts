@@ -36,6 +36,11 @@ export class Attachments {
     (this.owners ??= new LRUCache({ max: MAX_RESOURCES })).set(resource, key);
   }
 
+  /** The key has a successor: another secret for the same account. */
+  passOn(from: PoolKey, to: PoolKey): void {
+    for (const [resource, owner] of this.owners?.entries() ?? []) if (owner === from) this.owners?.set(resource, to);
+  }
+
   ownerOf(resource: string): PoolKey | undefined {
     return this.owners?.get(resource);
   }

@@ -11,6 +11,7 @@ import { modelListsOf, normalizeKeys, type KeyLists } from './normalize.ts';
 import { Pool, type PoolSettings } from './pool.ts';
 import type { QuotaLimits } from './quota.ts';
 import { ProviderResolver } from './resolution.ts';
+import { shieldedAffinity } from './shielded-affinity.ts';
 import { shielded } from './shielded-strategy.ts';
 import type { CooldownSettings, KeyChange } from './settlement.ts';
 import type { Validate } from './validation.ts';
@@ -89,7 +90,11 @@ export class Directory {
           ? [...known.pool.keys()].filter(key => !key.draining).map(key => key.settings)
           : normalizeKeys(config, { pattern, env: this.dependencies.env, warn: this.dependencies.warn });
       const strategy = this.strategyOf(pattern, config.strategy);
-      const settings = poolSettings(pattern, config, { keys, maxWaitMs, strategy });
+      const affinity = shieldedAffinity(config.affinity, error => {
+        const path = `keyManagement.providers[${JSON.stringify(pattern)}].affinity`;
+        this.dependencies.warn(`${path} threw ${errorName(error)}; where it tells nothing, calls go to any key`);
+      });
+      const settings = poolSettings(pattern, config, { keys, maxWaitMs, strategy, affinity });
       if (known) known.pool.configure(settings);
       const { pool, healthCheck } = known ?? this.create(settings);
       healthCheck.configure(config.healthCheck);
@@ -175,7 +180,7 @@ function errorName(error: unknown): string {
 function poolSettings(
   pattern: string,
   config: PoolConfig,
-  { keys, maxWaitMs, strategy }: Pick<PoolSettings, 'keys' | 'maxWaitMs' | 'strategy'>,
+  { keys, maxWaitMs, strategy, affinity }: Pick<PoolSettings, 'keys' | 'maxWaitMs' | 'strategy' | 'affinity'>,
 ): PoolSettings {
   const profile = profileFor(pattern, config.profile);
   const { dayTimeZone } = profile;
@@ -193,7 +198,7 @@ function poolSettings(
     validate: config.validate,
     validateTimeoutMs: config.healthCheck?.timeoutMs ?? DEFAULT_VALIDATE_TIMEOUT_MS,
     profile: isKnown ? profile : undefined,
-    affinity: config.affinity,
+    affinity,
     dayReset: dayTimeZone === undefined ? undefined : now => nextMidnight(now, dayTimeZone),
   };
 }

@@ -67,6 +67,11 @@ export abstract class Gated {
     return this.own !== undefined || this.models !== undefined;
   }
 
+  /** Models that are away though the whole may not be. */
+  *closedModels(): Generator<readonly [model: string, gate: GateView]> {
+    for (const entry of this.models?.entries() ?? []) if (entry[1].state !== 'ready') yield entry;
+  }
+
   /** Those that were ever closed. */
   *gates(): Generator<Gate> {
     for (const [, gate] of this.gatesByModel()) yield gate;

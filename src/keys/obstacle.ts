@@ -3,8 +3,11 @@ import type { GateView } from './gated.ts';
 import type { Demand, PoolKey } from './key.ts';
 import type { DayReset } from './quota.ts';
 
-/** A key's state in words: `exhausted` by its limits over time, `busy` with attempts under way. */
-export type KeyState = GateState | 'draining' | 'exhausted' | 'busy';
+/**
+ * A key's state in words: `exhausted` by its limits over time, `busy` with attempts under way, `unsuitable` where it does
+ * not serve the model, or has not what the call uses.
+ */
+export type KeyState = GateState | 'draining' | 'exhausted' | 'busy' | 'unsuitable';
 
 /** Why a key cannot be leased at this moment. */
 export interface Obstacle {

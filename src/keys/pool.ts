@@ -136,7 +136,10 @@ export class Pool implements LeaseHolder, SettlementPool {
       } else {
         // The new one first: what its group has used must outlive the old one.
         named.add(this.insert(keySettings));
-        if (known) this.drain(known);
+        if (known) {
+          this.attachments.passOn(known, this.byId.get(keySettings.id)!);
+          this.drain(known);
+        }
       }
     }
     for (const key of this.keys()) if (!named.has(key)) this.drain(key);
@@ -288,19 +291,19 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (canServe(key, demand)) return obstacleOf(key, demand, this.settings.dayReset);
     const isOfModel = !key.servesModel(demand.model);
     const reason = isOfModel ? `does not serve ${demand.model ?? 'the model'}` : 'does not have what the call uses';
-    return { state: 'ready', reason, at: Infinity, pending: false, concerns: isOfModel ? 'model' : 'call' };
+    return { state: 'unsuitable', reason, at: Infinity, pending: false, concerns: isOfModel ? 'model' : 'call' };
   }
 
   /**
    * The keys with which all of these can be used: the one that made them, then those that share its group. Undefined
-   * where nothing is known of them, or none of those keys will ever serve again.
+   * where nothing is known of them, or all of those keys have left the pool.
    */
   keysWith(resources: readonly string[]): readonly PoolKey[] | undefined {
     if (!this.attachments.hasResources) return undefined;
     const owner = resources.map(each => this.attachments.ownerOf(each)).find(key => key && this.slots[key.position] === key);
     if (!owner) return undefined;
     const keys = [owner, ...[...owner.quotaGroup.members()].filter(key => key !== owner)];
-    return keys.some(key => !key.draining && key.held === undefined && key.gate.state !== 'disabled') ? keys : undefined;
+    return keys.every(key => key.draining) ? undefined : keys;
   }
 
   /** True where some key holds this secret, in use or not. */

@@ -90,6 +90,9 @@ describe('affinity', () => {
     expect(await keysFor(it, { req: { tenant: 'acme' } })).toHaveLength(1);
     expect(await keysFor(it, { req: { tenant: '' } })).toHaveLength(4);
     expect(await keysFor(it, {})).toHaveLength(4);
+    expect(it.warnings).toEqual([
+      'keyManagement.providers["vendor"].affinity threw TypeError; where it tells nothing, calls go to any key',
+    ]);
   });
 
   test('the option of a call goes before that of the pool, and needs none', async () => {
@@ -224,10 +227,21 @@ describe('what one key has made', () => {
     expect(found).toHaveLength(1);
   });
 
+  test('passes to the key that takes the place of its own, at run time or by the configuration', async () => {
+    const it = await withFile();
+    it.guard.keys.replace('vendor', 'cleo', 'another-secret-of-cleo', { id: 'cleo-2' });
+    expect(await keysFor(it, { uses: 'file-1' })).toEqual(['cleo-2']);
+    const keys = [...NAMES.map(id => ({ id, key: `secret-of-${id}` })), { id: 'cleo-2', key: 'a-third-secret-of-cleo' }];
+    it.guard.updateConfig({ keyManagement: { providers: { vendor: { keys } } } });
+    expect(await keysFor(it, { uses: 'file-1' })).toEqual(['cleo-2']);
+  });
+
   test('is lost with its key: then any key may say so', async () => {
     const it = await withFile();
     it.guard.keys.disable('vendor', 'cleo');
-    expect(await keysFor(it, { uses: 'file-1' })).toHaveLength(4);
+    expect(await rejectionOf(keyFor(it, { uses: 'file-1' }))).toMatchObject({
+      keys: [{ id: 'ann', state: 'unsuitable' }, {}, { id: 'cleo', reason: 'disabled by hand: disabled by hand' }, {}, {}, {}],
+    });
     it.guard.keys.enable('vendor', 'cleo');
     expect(await keysFor(it, { uses: 'file-1' })).toEqual(['cleo']);
     it.guard.keys.remove('vendor', 'cleo');

@@ -51,6 +51,7 @@ describe('list and get', () => {
             latency: { p50: 1, p95: 1, p99: 1 },
             healthScore: 1,
             quota: {},
+            modelsAway: [],
             learned: [],
             inputTokens: 0,
             outputTokens: 0,

@@ -264,7 +264,7 @@ describe('explain', () => {
       'b disabled false: disabled by hand: on loan',
       'c exhausted false: quota used up',
       'd ready false: ready, a backup',
-      'e ready false: does not serve y',
+      'e unsuitable false: does not serve y',
       'f ready true: chosen by round-robin',
       'g suspect false: suspect: unauthorized; last in line',
     ]);

@@ -57,6 +57,20 @@ describe('a key with nothing left, by the headers of an answer', () => {
     expect(await ask(bench, figures(5))).toBe('ann');
   });
 
+  test('shows in the stats, for the model it is about', async () => {
+    const bench = pool('openai', [KEYS[0]!]);
+    const refused = httpError(429, { 'retry-after': '6' });
+    await rejectionOf(bench.guard.execute(() => Promise.reject(refused), { providerName: 'openai', model: 'gpt-4o' }));
+    const report = bench.guard.getStats().keys['openai']?.keys[0];
+    const until = bench.clock.now() + 6000;
+    expect(report?.modelsAway).toEqual([{ model: 'gpt-4o', state: 'cooling', reason: 'rate_limit', until }]);
+    expect(await rejectionOf(ask(bench, {}))).toMatchObject({
+      message: expect.stringContaining('No key of provider "openai" is ready for model "gpt-4o" (1 cooling)') as string,
+    });
+    await bench.clock.advance(6000);
+    expect(bench.guard.getStats().keys['openai']?.keys[0]?.modelsAway).toEqual([]);
+  });
+
   test('stays away from no other model', async () => {
     const bench = pool('openai', [KEYS[0]!]);
     await ask(bench, figures(0));
