@@ -8,9 +8,10 @@ import { handedOn, received } from './answer.ts';
 import { replayable, type ReplayableBody } from './body.ts';
 import { placeholder } from '../keys/placeholder.ts';
 import { withCredential, type Envelope, type Place } from './credential.ts';
+import { checkGuardedFetch } from './check.ts';
 import { demandOf } from './model.ts';
 import { sendFollowing, type Outgoing } from './redirect.ts';
-import { refusalOf } from './refusal.ts';
+import { noPoolAnswer, refusalOf } from './refusal.ts';
 import { SeenRequest } from './seen-request.ts';
 import { readTarget, type Target } from './request.ts';
 import { resourcesUsed } from './resources.ts';
@@ -51,10 +52,13 @@ export type MarkedFetch = typeof fetch & { readonly [UNGUARDED]?: typeof fetch }
 /**
  * A `fetch` whose requests go through `guard`: each attempt has a key of the provider's pool in place of the one
  * it came with. It resolves to the provider's answer; to the last one, with `x-should-retry: false`, where all
- * attempts failed; to a 429 or 503 in JSON where the guard itself refuses. It rejects where fetch would: with the
- * signal's reason, or the network's error.
+ * attempts failed; to a 429 or 503 in JSON where the guard itself refuses, or has no pool for a placeholder. It
+ * rejects where fetch would: with the signal's reason, or the network's error.
+ *
+ * @throws ConfigError where the guard is none, or an option is not what it should be
  */
 export function createGuardedFetch(guard: ExecutionGuard, options: GuardedFetchOptions = {}): typeof fetch {
+  checkGuardedFetch(guard, options);
   const base = unguarded(options.fetch ?? globalThis.fetch, guard);
   const traffic = new GuardedTraffic(guard, options);
   const guarded: typeof fetch = async (input, init) => {
@@ -96,8 +100,7 @@ export class GuardedTraffic {
 
   /** @param base what really sends */
   send(base: typeof fetch, target: Target, destination: Destination): Promise<Response> {
-    const request = new GuardedRequest(this.guard, base, target, destination, this.options);
-    return request.send(() => this.router.forget(destination));
+    return new GuardedRequest(this.guard, base, target, destination, this.options).send();
   }
 }
 
@@ -113,6 +116,8 @@ class GuardedRequest {
   private readonly options: GuardedFetchOptions;
   private readonly secrets: string[] = [];
   private isKeyInUrl = false;
+  /** The guard had no key for it after all: switched off, or its pool taken out while the call waited. */
+  private isWithoutKey = false;
   /** How the only attempt ended that a body could be sent in. */
   private only: { readonly response: Response } | { readonly error: unknown } | undefined;
 
@@ -130,20 +135,17 @@ class GuardedRequest {
     this.options = options;
   }
 
-  /** @param onNoPool called where the provider turns out to have no pool */
-  async send(onNoPool: () => void): Promise<Response> {
+  async send(): Promise<Response> {
     const { signal, url } = this.target;
     signal?.throwIfAborted();
     const { maxReplayBytes = DEFAULT_MAX_REPLAY_BYTES, estimateTokens = false, call } = this.options;
-    const { provider } = this.destination;
+    const { provider, noPool } = this.destination;
+    if (noPool !== undefined) return noPoolAnswer(noPool);
     const body = await replayable(this.target.body, maxReplayBytes, signal);
     const { model, tokens } = demandOf(url.pathname, body.content, estimateTokens);
     try {
       const response = await this.guard.execute(
-        context => {
-          if (context.apiKey === undefined) onNoPool();
-          return body.isReplayable ? this.attempt(context, body) : this.onlyAttempt(context, body);
-        },
+        context => (body.isReplayable ? this.attempt(context, body) : this.onlyAttempt(context, body)),
         {
           // A Response cannot be shared.
           skipDeduplication: true,
@@ -162,6 +164,7 @@ class GuardedRequest {
       return await this.finished(response);
     } catch (error) {
       if (signal?.aborted) throw signal.reason;
+      if (this.isWithoutKey) return noPoolAnswer('the guard is switched off, or the pool was taken out meanwhile');
       if (!(error instanceof BodySpent) || !this.only) {
         const refusal = refusalOf(error);
         if (refusal) return refusal;
@@ -212,7 +215,8 @@ class GuardedRequest {
   private envelopeFor({ apiKey, provider }: CallContext): Envelope & { readonly place?: Place } {
     const { credential, profile } = this.destination;
     if (apiKey === undefined) {
-      if (placeholder(credential.value) !== undefined) throw new NoKeyError({ provider });
+      this.isWithoutKey = placeholder(credential.value) !== undefined;
+      if (this.isWithoutKey) throw new NoKeyError({ provider });
       return this.target;
     }
     this.secrets.push(apiKey);

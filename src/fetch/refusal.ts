@@ -22,9 +22,18 @@ export function refusalOf(error: unknown): Response | undefined {
   const { code, message } = error;
   const status = typeof code === 'string' && isKnown(code) ? STATUSES[code] : undefined;
   if (status === undefined) return undefined;
-  const headers = new Headers([['content-type', 'application/json'], [...NO_RETRY]]);
   const retryAfterMs = 'retryAfterMs' in error ? error.retryAfterMs : undefined;
-  if (typeof retryAfterMs === 'number') headers.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
+  return answer(status, code, message, typeof retryAfterMs === 'number' ? retryAfterMs : undefined);
+}
+
+/** The answer to a request whose placeholder stands for no key. */
+export function noPoolAnswer(why: string): Response {
+  return answer(503, 'NO_POOL', `The request has a placeholder in place of its key, and was not sent: ${why}`);
+}
+
+function answer(status: number, code: unknown, message: string, retryAfterMs?: number): Response {
+  const headers = new Headers([['content-type', 'application/json'], [...NO_RETRY]]);
+  if (retryAfterMs !== undefined) headers.set('retry-after', String(Math.ceil(retryAfterMs / 1000)));
   return new Response(JSON.stringify({ error: { type: 'execution_guard', code, message } }), { status, headers });
 }
 

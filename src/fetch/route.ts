@@ -1,5 +1,7 @@
 import type { FaultProfile } from '../faults/fault.ts';
 import { profileFor, profileForHost } from '../faults/profiles.ts';
+import { shownName } from '../guard/config/issues.ts';
+import { nearest } from '../guard/config/nearest.ts';
 import type { ExecutionGuard } from '../guard/execution-guard.ts';
 import { placeholder } from '../keys/placeholder.ts';
 import { findCredential, isSigned, type Credential, type Envelope } from './credential.ts';
@@ -12,6 +14,8 @@ export interface Destination {
   readonly provider: string;
   readonly profile: FaultProfile;
   readonly credential: Credential;
+  /** Why no pool takes the place of the placeholder that the request has; undefined where one does, or it has none. */
+  readonly noPool: string | undefined;
 }
 
 /** Fuller names that a pool for a known host may go by: a pool `google-gemini` is none for `gemini` alone. */
@@ -47,21 +51,36 @@ export class Router {
     const suspected = hosted ?? (named === undefined ? undefined : profileFor(named));
     const credential = findCredential(envelope, suspected?.name ?? '');
     const held = placeholder(credential.value);
-    const provider =
-      named ?? (held || undefined) ?? (hosted && this.poolNameFor(hosted)) ?? placeless(credential, hosted);
-    if (provider === undefined) return undefined;
-    const profile = hosted ?? profileFor(provider);
-    return { provider, profile, credential: suspected ? credential : findCredential(envelope, profile.name) };
+    const found = named ?? (held || undefined) ?? (hosted && this.poolNameFor(hosted));
+    if (found === undefined && (held === undefined || isAnybodys(credential, hosted))) return undefined;
+    const provider = found ?? hosted?.name;
+    const noPool = held === undefined ? undefined : this.whyNoPool(provider, envelope.url);
+    const profile = hosted ?? profileFor(provider ?? '');
+    return {
+      provider: provider ?? '',
+      profile,
+      credential: suspected ? credential : findCredential(envelope, profile.name),
+      noPool,
+    };
   }
 
-  /** A pool that has served a host is there no more. */
-  forget({ profile }: Destination): void {
-    this.found.delete(profile);
+  private whyNoPool(provider: string | undefined, { host }: URL): string | undefined {
+    const { keys } = this.guard;
+    if (provider !== undefined && keys.poolFor(provider) !== undefined) return undefined;
+    // With key management switched off the pools are there, and lead nowhere.
+    const pools = keys.list().flatMap(({ pattern }) => (keys.poolFor(pattern) === undefined ? [] : [pattern]));
+    const there = pools.length === 0 ? 'there is none' : `there are ${pools.map(name => `\`${name}\``).join(', ')}`;
+    if (provider === undefined) {
+      return `the host ${host} is not a known API: write \`guard:<pool>\` in the key's place, or set \`provider\`; ${there}`;
+    }
+    const meant = nearest(provider, pools);
+    return `no pool for \`${shownName(provider)}\`; ${there}${meant === undefined ? '' : `; did you mean \`${meant}\`?`}`;
   }
 
   private poolNameFor(profile: FaultProfile): string | undefined {
     const known = this.found.get(profile);
-    if (known !== undefined) return known;
+    // It may have been taken out since.
+    if (known !== undefined && this.guard.keys.poolFor(known) !== undefined) return known;
     const names = [profile.name, ...(profile.aliases ?? []), ...(FULL_NAMES[profile.name] ?? [])];
     const name = names.find(each => this.isPoolOf(each, profile));
     if (name !== undefined) this.found.set(profile, name);
@@ -77,9 +96,7 @@ export class Router {
   }
 }
 
-/** A placeholder must not go out as a key: the guard is asked, and says that there is no pool. */
-function placeless({ value, places }: Credential, hosted: FaultProfile | undefined): string | undefined {
-  if (placeholder(value) === undefined) return undefined;
-  // Anybody's `?key=guard` is no placeholder.
-  return hosted?.name ?? (places[0]?.in === 'query' ? undefined : 'guard');
+/** Anybody's `?key=guard` is no placeholder. */
+function isAnybodys({ places }: Credential, hosted: FaultProfile | undefined): boolean {
+  return hosted === undefined && places[0]?.in === 'query';
 }

@@ -73,7 +73,7 @@ describe('a request', () => {
   test('for a pool that is not there is refused', async () => {
     transformer();
     const response = await fetch(URL, withKey('guard:nobody'));
-    expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('NO_KEY')]);
+    expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('no pool for `nobody`')]);
     expect(network).not.toHaveBeenCalled();
   });
 

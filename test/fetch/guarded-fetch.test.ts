@@ -21,17 +21,17 @@ const BAD_KEY = { status: 401, body: { error: { code: 'invalid_api_key', message
 const OVERLOADED = { status: 503, body: 'come back' };
 const CHAT = { method: 'POST', body: '{"model":"gpt-4o"}', headers: { 'content-type': 'application/json' } };
 
-describe('what is not the guard\'s business goes out as it is', () => {
-  /** What the fetch below is called with. */
-  function spied(): { calls: unknown[][]; base: typeof fetch } {
-    const calls: unknown[][] = [];
-    const base: typeof fetch = (...parameters) => {
-      calls.push(parameters);
-      return Promise.resolve(new Response('below'));
-    };
-    return { calls, base };
-  }
+/** What the fetch below is called with. */
+function spied(): { calls: unknown[][]; base: typeof fetch } {
+  const calls: unknown[][] = [];
+  const base: typeof fetch = (...parameters) => {
+    calls.push(parameters);
+    return Promise.resolve(new Response('below'));
+  };
+  return { calls, base };
+}
 
+describe('what is not the guard\'s business goes out as it is', () => {
   test.each([
     ['a data URL', 'data:,'],
     ['an address that is none', '/v1/models'],
@@ -101,12 +101,64 @@ describe('keys', () => {
     expect(used()).toEqual(['Bearer mine', 'Bearer mine']);
   });
 
-  test.each(['guard:nobody', 'guard'])('the placeholder %s is never sent as a key', async held => {
-    const { guard, server } = await scriptedWorld([{}]);
-    const response = await createGuardedFetch(guard)(server.url, { headers: { authorization: `Bearer ${held}` } });
-    expect(response.status).toBe(503);
-    expect(await response.json()).toMatchObject({ error: { code: 'NO_KEY' } });
-    expect(server.requests).toHaveLength(0);
+  test.each([
+    ['guard:opnai', 'https://llm.test', 'no pool for `opnai`; there are `openai`, `*gemini*`; did you mean `openai`?'],
+    ['guard:sk-proj-0123456789abcdef', 'https://llm.test', 'no pool for `sk-proj-…`; there are `openai`, `*gemini*`'],
+    [
+      'guard',
+      'http://127.0.0.1:1234/v1',
+      "the host 127.0.0.1:1234 is not a known API: write `guard:<pool>` in the key's place, or set `provider`; " +
+        'there are `openai`, `*gemini*`',
+    ],
+    ['guard', 'https://api.mistral.ai/v1', 'no pool for `mistral`; there are `openai`, `*gemini*`'],
+  ])('the placeholder %s at %s stands for no pool: nothing goes out, and the answer says why', async (held, url, why) => {
+    const { calls, base } = spied();
+    const { guard } = setUp({ keyManagement: { providers: { openai: { keys: [KEY_A] }, '*gemini*': { keys: [KEY_B] } } } });
+    const response = await createGuardedFetch(guard, { fetch: base })(url, { headers: { 'x-api-key': held } });
+    expect([response.status, response.headers.get('x-should-retry')]).toEqual([503, 'false']);
+    const message = `The request has a placeholder in place of its key, and was not sent: ${why}`;
+    expect(await response.json()).toEqual({ error: { type: 'execution_guard', code: 'NO_POOL', message } });
+    expect(calls).toEqual([]);
+    expect(guard.getStats().providers).toEqual({});
+  });
+
+  test.each([
+    ['without pools', {}],
+    ['with key management switched off', { enabled: false, providers: { openai: { keys: [KEY_A] } } }],
+  ])('%s no placeholder goes out', async (_, keyManagement) => {
+    const { calls, base } = spied();
+    const { guard } = setUp({ keyManagement });
+    for (const options of [{ fetch: base }, { fetch: base, provider: 'openai' }]) {
+      const response = await createGuardedFetch(guard, options)('https://llm.test', { headers: { 'api-key': 'guard:openai' } });
+      expect(await response.text()).toContain('no pool for `openai`; there is none');
+    }
+    expect(calls).toEqual([]);
+  });
+
+  test('with the guard switched off no placeholder goes out, and every other key does', async () => {
+    const { calls, base } = spied();
+    const { guard } = setUp({ enabled: false, keyManagement: { providers: { openai: { keys: [KEY_A] } } } });
+    const fetch = createGuardedFetch(guard, { fetch: base });
+    const response = await fetch('https://llm.test', { headers: { 'api-key': 'guard:openai' } });
+    expect([response.status, await response.json()]).toMatchObject([
+      503,
+      { error: { code: 'NO_POOL', message: expect.stringContaining('the guard is switched off') as string } },
+    ]);
+    expect(calls).toEqual([]);
+    await fetch('https://api.openai.com', { headers: { 'api-key': 'mine' } });
+    expect(calls).toHaveLength(1);
+  });
+
+  test('a pool that comes later under another name of its host is found', async () => {
+    const { base } = spied();
+    const { guard } = setUp({ keyManagement: { providers: { gemini: { keys: [KEY_A] } } } });
+    const fetch = createGuardedFetch(guard, { fetch: base });
+    const ask = async () => (await fetch('https://generativelanguage.googleapis.com', { headers: { 'x-goog-api-key': 'guard' } })).status;
+    expect(await ask()).toBe(200);
+    guard.updateConfig({ keyManagement: { providers: {} } });
+    expect(await ask()).toBe(503);
+    guard.updateConfig({ keyManagement: { providers: { 'google-gemini': { keys: [KEY_A] } } } });
+    expect(await ask()).toBe(200);
   });
 
   test('a pool that is removed later leaves the requests of its host alone again', async () => {
@@ -124,7 +176,7 @@ describe('keys', () => {
     await ask();
     await ask();
     expect(sent).toEqual([`Bearer ${KEY_A}`, 'Bearer mine', 'Bearer mine']);
-    expect(guard.getStats().providers['openai']?.totalRequests).toBe(2);
+    expect(guard.getStats().providers['openai']?.totalRequests).toBe(1);
   });
 
   test('a guarded fetch around a guarded fetch guards once', async () => {

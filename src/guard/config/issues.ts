@@ -25,8 +25,8 @@ export function formatPath(path: Path): string {
   let text = '';
   for (const part of path) {
     if (typeof part === 'number') text += `[${part}]`;
-    else if (/^[A-Za-z_]\w*$/.test(String(part))) text += `${text === '' ? '' : '.'}${shown(String(part))}`;
-    else text += `[${JSON.stringify(shown(String(part)))}]`;
+    else if (/^[A-Za-z_]\w*$/.test(String(part))) text += `${text === '' ? '' : '.'}${shownName(String(part))}`;
+    else text += `[${JSON.stringify(shownName(String(part)))}]`;
   }
   return text;
 }
@@ -66,7 +66,7 @@ function unknownOption(name: string, parent: Path, known: readonly string[]): Co
   if (meant !== undefined) return { path: place, message: `unknown option \`${name}\`, did you mean \`${meant}\`?` };
   const options = `known here: ${known.map(option => `\`${option}\``).join(', ')}`;
   // A pool of keys written as an object of its own puts a secret, or what it is called, in this place.
-  if (isUnderKeys(parent) || !/^[A-Za-z_][\w-]{0,31}$/.test(name) || shown(name) !== name) {
+  if (isUnderKeys(parent) || !/^[A-Za-z_][\w-]{0,31}$/.test(name) || shownName(name) !== name) {
     const message = `unknown option (its name is not shown: it may be a secret); ${options}`;
     return { path: formatPath(parent), message };
   }
@@ -125,7 +125,7 @@ export function kindOf(value: object): string {
 }
 
 /** A name chosen by the user, masked where it looks like a key that was put in the place of a name. */
-function shown(name: string): string {
+export function shownName(name: string): string {
   const mask = maskSecret(name);
   const digits = name.replace(/\D/g, '').length;
   const longRun = /(?=[A-Za-z]*\d)[A-Za-z\d]{16,}/.test(name);
