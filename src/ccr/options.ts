@@ -48,6 +48,9 @@ const own = z.looseObject(
   { error: 'an object of options' },
 );
 
+/** They have nothing within. */
+const BESIDE = { configFile: [], attemptTimeoutMs: [], deadlineMs: [], estimateTokens: [] };
+
 /**
  * @param env where the variables are that the options name
  * @throws ConfigError naming each option that is wrong by its path
@@ -85,7 +88,7 @@ function parse(input: unknown, origin: string): z.infer<typeof own> {
 function settingsOf(given: z.infer<typeof own>, origin: string): TransformerSettings {
   const { attemptTimeoutMs, deadlineMs, estimateTokens, ...rest } = given;
   try {
-    const config = parseConfig(rest);
+    const config = parseConfig(rest, BESIDE);
     if (Object.keys(config.keyManagement.providers).length === 0) {
       throw new ConfigError([{ path: 'keyManagement.providers', message: 'expected at least one pool of keys' }]);
     }

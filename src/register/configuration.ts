@@ -4,7 +4,7 @@ import { isOptions } from '../guard/config/plain.ts';
 import type { ExecutionGuardConfig, ResolvedConfig } from '../guard/config/types.ts';
 import { ConfigError, type ConfigIssue } from '../guard/errors.ts';
 import { RegisterError } from './error.ts';
-import { readSection, type RegisterSection } from './section.ts';
+import { readSection, SECTION_OPTIONS, type RegisterSection } from './section.ts';
 
 /** A configuration that holds, taken apart. */
 export interface Configuration {
@@ -28,7 +28,7 @@ export function checked(content: unknown, name: string): Configuration {
   const read = readSection(register);
   const issues = [...(read.issues ?? [])];
   try {
-    const resolved = parseConfig(guard);
+    const resolved = parseConfig(guard, { register: SECTION_OPTIONS });
     if (!read.issues) return { guard, resolved, section: read.section };
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;

@@ -30,6 +30,9 @@ export interface RegisterConfig extends ExecutionGuardConfig {
   register?: RegisterSection | undefined;
 }
 
+/** Its options, by name. */
+export const SECTION_OPTIONS = ['interceptEnv', 'fetch', 'quiet'] as const satisfies readonly (keyof RegisterSection)[];
+
 /** The section, or all that is wrong with it. */
 export type ReadSection =
   | { readonly section: RegisterSection; readonly issues?: undefined }

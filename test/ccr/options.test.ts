@@ -60,6 +60,7 @@ test.each([
   [{ ...pools, deadlineMs: 0 }, 'options.deadlineMs: expected a number of ms, 1 or more, found the number 0'],
   [{ ...pools, estimateTokens: 1 }, 'options.estimateTokens: expected `true` or `false`, found the number 1'],
   [{ ...pools, 'no-such': 1 }, expect.stringContaining('options["no-such"]: unknown option `no-such`; known here: ')],
+  [{ ...pools, deadlineMS: 1 }, 'options.deadlineMS: unknown option `deadlineMS`, did you mean `deadlineMs`?'],
   [{ configFile: ' ' }, 'options.configFile: expected the path of a file, found a blank string'],
   [{ ...pools, maxRetriez: 2 }, 'options.maxRetriez: unknown option `maxRetriez`, did you mean `maxRetries`?'],
   [

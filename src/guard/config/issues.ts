@@ -7,12 +7,18 @@ import { ownMember } from './plain.ts';
 type Issue = z.core.$ZodIssue;
 type Path = readonly PropertyKey[];
 
+/** Options at the top that somebody else reads, and what each of them has within. */
+export type Sections = Readonly<Record<string, readonly string[]>>;
+
+/** What is often put a level too high. */
+const SECTIONS: Sections = { keyManagement: ['providers'] };
+
 /**
  * What is wrong, in sentences. A configuration may hold secrets anywhere, in the wrong place above all,
  * so what was found is named by its type: values appear only where they cannot be a key.
  */
-export function describeIssues(issues: readonly Issue[], input: unknown): ConfigIssue[] {
-  const described = issues.flatMap(issue => settleUnions(issue, [])).flatMap(issue => describe(issue, input));
+export function describeIssues(issues: readonly Issue[], input: unknown, beside: Sections = {}): ConfigIssue[] {
+  const described = issues.flatMap(issue => settleUnions(issue, [])).flatMap(issue => describe(issue, input, beside));
   const seen = new Set<string>();
   return described.filter(({ path, message }) => {
     const key = `${path}\n${message}`;
@@ -46,9 +52,11 @@ function isOtherKind(issue: Issue): boolean {
   return issue.code === 'invalid_value' || issue.code === 'custom' || issue.code === 'invalid_union';
 }
 
-function describe(issue: Issue, input: unknown): ConfigIssue[] {
+function describe(issue: Issue, input: unknown, beside: Sections): ConfigIssue[] {
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map(name => unknownOption(name, issue.path, alternatives(issue.message)));
+    const known = alternatives(issue.message);
+    if (issue.path.length > 0) return issue.keys.map(name => unknownOption(name, issue.path, known));
+    return issue.keys.map(name => misplacedOption(name, beside) ?? unknownOption(name, [], [...known, ...Object.keys(beside)]));
   }
   if (issue.code === 'invalid_key') {
     const path = formatPath(issue.path);
@@ -58,6 +66,11 @@ function describe(issue: Issue, input: unknown): ConfigIssue[] {
   const meant = typeof value === 'string' ? nearest(value, alternatives(issue.message)) : undefined;
   const hint = meant === undefined ? '' : `; did you mean \`${meant}\`?`;
   return [{ path: formatPath(issue.path), message: `expected ${issue.message}, found ${found(value, issue)}${hint}` }];
+}
+
+function misplacedOption(name: string, beside: Sections): ConfigIssue | undefined {
+  const [home] = Object.entries({ ...SECTIONS, ...beside }).find(([, within]) => within.includes(name)) ?? [];
+  return home === undefined ? undefined : { path: name, message: `belongs under \`${home}\`: \`${home}.${name}\`` };
 }
 
 function unknownOption(name: string, parent: Path, known: readonly string[]): ConfigIssue {

@@ -1,5 +1,5 @@
 import { ConfigError, type ConfigIssue } from '../errors.ts';
-import { describeIssues, formatPath, kindOf } from './issues.ts';
+import { describeIssues, formatPath, kindOf, type Sections } from './issues.ts';
 import { isOptions } from './plain.ts';
 import { guardConfigSchema } from './schema.ts';
 import type { ResolvedConfig } from './types.ts';
@@ -11,12 +11,13 @@ const TAKEN_AS_THEY_ARE: ReadonlySet<string> = new Set(['strategy', 'profile', '
  * Checks a configuration and fills in every default. The result shares nothing with the input but
  * strategies, profiles and functions. `undefined` is the empty configuration.
  *
+ * @param beside options that the caller has taken out, for whoever reads what is wrong
  * @throws {ConfigError} naming everything that is wrong, at once; no value in it can be a secret
  */
-export function parseConfig(input: unknown): ResolvedConfig {
+export function parseConfig(input: unknown, beside?: Sections): ResolvedConfig {
   // Compiling the schema pays off after hundreds of parses only, and asks for `new Function`.
   const result = guardConfigSchema().safeParse(input ?? (input === null ? null : {}), { jitless: true });
-  if (!result.success) throw new ConfigError(describeIssues(result.error.issues, input));
+  if (!result.success) throw new ConfigError(describeIssues(result.error.issues, input, beside));
   const impostors = findImpostors(input, []);
   if (impostors.length > 0) throw new ConfigError(impostors);
   return result.data;
