@@ -14,6 +14,7 @@ import type { FallbackRun } from './fallback-run.ts';
 import { explainPool, type ExplainOptions, type Explanation } from './explain.ts';
 import { Interruptions } from './interruption.ts';
 import { KeyManager } from './key-manager.ts';
+import { Persistence } from './persistence/persistence.ts';
 import { checkOptions, type ExecuteOptions, type GuardedFunction } from './options.ts';
 import { Pipeline, type Ending } from './pipeline.ts';
 import { ProviderTable, type ProviderState } from './provider-state.ts';
@@ -64,6 +65,7 @@ export class ExecutionGuard {
   readonly #runtime: Runtime;
   readonly #directory: Directory;
   readonly #providers: ProviderTable;
+  readonly #persistence: Persistence;
   #chains: FallbackChains;
   readonly #routes: Routes;
   #pipeline: Pipeline;
@@ -92,6 +94,7 @@ export class ExecutionGuard {
       counters: { totalRetries: 0, successAfterRetry: 0, finalFailures: 0 },
     };
     this.#providers = new ProviderTable(resolved, clock, (provider, state) => {
+      this.#persistence.touched();
       if (events.heard('breaker')) events.emit('breaker', { provider, state });
     });
     this.#directory = new Directory({
@@ -103,11 +106,10 @@ export class ExecutionGuard {
         if (events.heard('key')) events.emit('key', { pool: pool.pattern, ...change });
       },
     });
+    this.#persistence = new Persistence({ clock, warn, directory: this.#directory, providers: this.#providers });
+    this.#persistence.configure(resolved.persistence);
     this.#directory.configure(resolved.keyManagement, true);
     this.#chains = new FallbackChains(resolved.fallbacks);
-    if (resolved.persistence.enabled) {
-      warn('persistence.enabled has no effect in this version: state is kept in memory and ends with the process');
-    }
     this.keys = new KeyManager(this.#directory, { clock, events, warn });
     this.#routes = {
       stopsOf: call => this.#stopsOf(call),
@@ -181,6 +183,7 @@ export class ExecutionGuard {
     this.#runtime.deduplicator.configure(config.deduplication);
     this.#runtime.limits.configure(rulesOf(config), config.rateLimiting.maxSessions);
     this.#providers.configure(config);
+    this.#persistence.configure(config.persistence);
     this.#chains = new FallbackChains(config.fallbacks);
     this.#directory.configure(config.keyManagement, update?.keyManagement?.providers !== undefined);
     this.#pipeline = this.#link();
@@ -196,6 +199,7 @@ export class ExecutionGuard {
     this.clearCache();
     this.#runtime.limits.clear();
     this.#providers.clear();
+    this.#persistence.touched();
   }
 
   /** See {@link clearAllRecords}. */
@@ -259,6 +263,7 @@ export class ExecutionGuard {
     this.#closed = true;
     this.#runtime.interruptions.close();
     this.keys.close();
+    this.#persistence.close();
     this.#directory.close();
   }
 
@@ -289,6 +294,7 @@ export class ExecutionGuard {
     if (call.attempts === 0) return;
     const provider = this.#bookedOn(call);
     const fault = call.failure?.fault;
+    if (this.#persistence.isOn && (fault !== undefined || provider.hasFailed)) this.#persistence.touched();
     if (call.end === 'answered') provider.succeeded(Math.max(0, call.endedAt - call.now));
     else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
     else provider.totalRequests++;

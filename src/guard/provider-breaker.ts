@@ -4,6 +4,13 @@ import type { Clock } from '../clock.ts';
 
 export type BreakerState = 'CLOSED' | 'OPEN' | 'HALF_OPEN';
 
+/** What a breaker has counted, as plain data. Times are epoch ms, 0 where there are none. */
+export interface BreakerData {
+  readonly failures: number;
+  readonly openUntil: number;
+  readonly bannedUntil: number;
+}
+
 /** What a call's final outcome says of its provider. `none`: nothing, for instance an abort. */
 export type Vote = 'success' | 'failure' | 'none';
 
@@ -17,6 +24,9 @@ type Probe = () => Promise<Vote>;
 type ProbeCircuit = CircuitBreaker<[Probe], Vote>;
 
 class ProbeFailed extends Error {}
+
+/** No ban of a provider lasts longer. */
+const LONGEST_BAN_MS = 31 * 86_400_000;
 
 /** A probe that has not ended by then is taken for lost: another one may go. */
 const LEAST_PROBE_MS = 60_000;
@@ -124,6 +134,22 @@ export class ProviderBreaker {
     this.bannedUntil = 0;
     this.discardCircuit();
     this.tell('CLOSED');
+  }
+
+  /** Undefined where it is closed, and nothing has failed of late. */
+  snapshot(): BreakerData | undefined {
+    const { failures, openUntil, bannedUntil } = this;
+    return failures === 0 && openUntil === 0 ? undefined : { failures, openUntil, bannedUntil };
+  }
+
+  /** Takes the place of what was counted. One that was open is open for the rest of its time, or half-open. */
+  restore({ failures, openUntil, bannedUntil }: BreakerData): void {
+    this.epoch++;
+    this.failures = failures;
+    this.openUntil = openUntil;
+    this.bannedUntil = Math.min(bannedUntil, this.clock.now() + LONGEST_BAN_MS);
+    this.discardCircuit();
+    this.tell(this.state);
   }
 
   private shorten(): void {

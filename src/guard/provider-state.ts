@@ -4,10 +4,22 @@ import { profileFor } from '../faults/profiles.ts';
 import type { ResolvedConfig } from './config/types.ts';
 import { Generations, type Member } from './deduplication/generations.ts';
 import { Lane } from './lane.ts';
-import { ProviderBreaker, type BreakerState } from './provider-breaker.ts';
+import { ProviderBreaker, type BreakerData, type BreakerState } from './provider-breaker.ts';
 
 /** Provider names may come from clients; those not used for long are forgotten, never one of the last five hundred. */
 const MAX_PROVIDERS = 1000;
+
+/** A smaller share of failed calls is none. */
+const LEAST_ERROR_RATE = 0.01;
+
+/** How a provider fares, as plain data. */
+export interface ProviderData {
+  readonly failureCount?: number | undefined;
+  /** Epoch ms. */
+  readonly lastFailureAt?: number | undefined;
+  readonly errorRate?: number | undefined;
+  readonly breaker?: BreakerData | undefined;
+}
 
 /** What is known of one provider, whoever calls it. */
 export class ProviderState implements Member {
@@ -56,6 +68,27 @@ export class ProviderState implements Member {
     this.failureCount++;
     this.lastFailureAt = now;
     this.errorRate += 0.1 * (1 - this.errorRate);
+  }
+
+  /** True where {@link snapshot} has something to tell. */
+  get hasFailed(): boolean {
+    return this.failureCount > 0 || this.errorRate >= LEAST_ERROR_RATE || this.breaker.snapshot() !== undefined;
+  }
+
+  /** Undefined where the provider is well. */
+  snapshot(): ProviderData | undefined {
+    if (!this.hasFailed) return undefined;
+    const { failureCount, lastFailureAt, errorRate } = this;
+    const breaker = this.breaker.snapshot();
+    return { failureCount, lastFailureAt, errorRate, ...(breaker && { breaker }) };
+  }
+
+  restore({ failureCount = 0, lastFailureAt = 0, errorRate = 0, breaker }: ProviderData): void {
+    this.failureCount = failureCount;
+    this.lastFailureAt = lastFailureAt;
+    this.errorRate = errorRate;
+    if (breaker) this.breaker.restore(breaker);
+    else this.breaker.reset();
   }
 
   /**
@@ -112,6 +145,12 @@ export class ProviderTable {
     this.table.put(name, state);
     this.last = state;
     return state;
+  }
+
+  /** What is known of the provider from elsewhere takes the place of what is. */
+  restore(name: string, { breaker, ...data }: ProviderData): void {
+    const { enabled, circuitBreaker } = this.config;
+    this.of(name).restore(enabled && circuitBreaker.enabled && breaker ? { ...data, breaker } : data);
   }
 
   find(name: string): ProviderState | undefined {

@@ -8,7 +8,7 @@ import type { Affinity } from './affinity.ts';
 import { HealthCheck } from './health-check.ts';
 import type { ServesModel } from './model-lists.ts';
 import { modelListsOf, normalizeKeys, type KeyLists } from './normalize.ts';
-import { Pool, type PoolSettings } from './pool.ts';
+import { Pool, type PoolSettings, type PoolWatcher } from './pool.ts';
 import type { QuotaLimits } from './quota.ts';
 import { ProviderResolver } from './resolution.ts';
 import { shieldedAffinity } from './shielded-affinity.ts';
@@ -61,6 +61,7 @@ export class Directory {
   private readonly pools = new Map<string, Entry>();
   private resolver = new ProviderResolver<Pool>([]);
   private enabled = true;
+  private watcher: PoolWatcher | undefined;
   private lastProvider: string | undefined;
   private lastPool: Pool | undefined;
 
@@ -128,6 +129,12 @@ export class Directory {
     return modelListsOf(this.pools.get(pattern)?.models)?.testOf(new Set([undefined]));
   }
 
+  /** Of all pools, those to come included; undefined: nobody is told any more. */
+  watch(watcher: PoolWatcher | undefined): void {
+    this.watcher = watcher;
+    for (const pool of this.all()) pool.watcher = watcher;
+  }
+
   *all(): Generator<Pool> {
     for (const { pool } of this.pools.values()) yield pool;
   }
@@ -168,7 +175,8 @@ export class Directory {
 
   private create(settings: PoolSettings): Pick<Entry, 'pool' | 'healthCheck'> {
     const { clock, random, onKeyChange } = this.dependencies;
-    const pool: Pool = new Pool(settings, { clock, random, onKeyChange: change => onKeyChange(pool, change) });
+    const { watcher } = this;
+    const pool: Pool = new Pool(settings, { clock, random, watcher, onKeyChange: change => onKeyChange(pool, change) });
     return { pool, healthCheck: new HealthCheck(pool, clock) };
   }
 }

@@ -27,6 +27,10 @@ export class Groups {
     for (const group of this.byId.values()) this.limit(group);
   }
 
+  find(id: string): QuotaGroup | undefined {
+    return this.byId.get(id);
+  }
+
   all(): QuotaGroup[] {
     return [...this.byId.values()];
   }

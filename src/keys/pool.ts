@@ -66,10 +66,19 @@ export interface Heard {
   readonly until: number | undefined;
 }
 
+/** Hears that there is something new to be known of a pool's keys; see `snapshot.ts`. */
+export interface PoolWatcher {
+  /** Called often, with every attempt where quotas are counted. */
+  touched(): void;
+  /** The key is new to the pool. */
+  joined(pool: Pool, key: PoolKey): void;
+}
+
 export interface PoolDependencies {
   readonly clock: Clock;
   readonly random: Random;
   readonly onKeyChange: (change: KeyChange) => void;
+  readonly watcher?: PoolWatcher | undefined;
 }
 
 /** The keys behind one pattern: who is in it, and which one goes next. */
@@ -80,6 +89,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   readonly validation: Validation;
   readonly attachments = new Attachments();
   settings: PoolSettings;
+  watcher: PoolWatcher | undefined;
 
   private readonly dependencies: PoolDependencies;
   readonly groups: Groups;
@@ -110,6 +120,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.pattern = settings.pattern;
     this.settings = settings;
     this.dependencies = dependencies;
+    this.watcher = dependencies.watcher;
     this.line = new WaitLine(dependencies.clock, (now, due) => this.look(now, due));
     this.seenAt = dependencies.clock.now();
     this.groups = new Groups(settings);
@@ -314,8 +325,12 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** What an answer, good or bad, says of the provider's limits, and of who shares them. */
   hear(lease: Lease, { limits, group: name, ofModel, until }: Heard, now: number): void {
-    if (name !== undefined && this.groups.learn(lease.key, name)) this.refreshAll(lease.group);
+    if (name !== undefined && this.groups.learn(lease.key, name)) {
+      this.refreshAll(lease.group);
+      this.watcher?.touched();
+    }
     if (limits.length === 0) return;
+    this.watcher?.touched();
     const { group, key, model } = lease;
     const about = ofModel ? model : undefined;
     const learned = (group.learned ??= new LearnedQuota(this.settings.dayReset));
@@ -337,15 +352,18 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   onAnswered(lease: Lease, latencyMs: number): void {
     this.settlement.answered(lease, latencyMs);
+    if (this.watcher && (lease.key.hasGates || lease.group.hasGates || lease.key.ramp > 0)) this.watcher.touched();
   }
 
   onFailed(lease: Lease, fault: Fault, now: number): Accusation | undefined {
+    this.watcher?.touched();
     return this.settlement.failed(lease, fault, now);
   }
 
   onReleased(lease: Lease, now: number): void {
     const { group, key, probes } = lease;
     key.onRelease(lease);
+    if (this.watcher && isCounted(key)) this.watcher.touched();
     if (!key.draining) this.lineups.get(this.lineupName(lease.model))?.strategyOf(key).onSettle?.(key, now);
     if (probes) for (const gate of probes) endProbe(gate, lease);
     if (key.draining && key.inFlight === 0) this.remove(key);
@@ -389,6 +407,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   changed(change: KeyChange): void {
+    this.watcher?.touched();
     this.dependencies.onKeyChange(change);
   }
 
@@ -414,6 +433,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.slots[key.position] = key;
     key.quotaGroup.join(key);
     this.enlist(key);
+    this.watcher?.joined(this, key);
     return key;
   }
 
@@ -447,6 +467,7 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   reset(key: PoolKey): void {
     this.settlement.reset(key);
+    this.watcher?.touched();
     this.line.announce();
   }
 
@@ -499,6 +520,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     }
     const lease = new Lease(this, key, model, demand.tokens, now, expiresAt, probes);
     key.onLease(lease, this.settings.dayReset);
+    if (this.watcher && isCounted(key)) this.watcher.touched();
     lineup.strategyOf(key).onLease?.(key, now);
     this.reclaimNext(now);
     return lease;
@@ -639,6 +661,11 @@ export class Pool implements LeaseHolder, SettlementPool {
       this.lineups.set(model, lineup);
     }
   }
+}
+
+/** True where an attempt leaves a trace in windows. */
+function isCounted({ usedQuota, quotaGroup }: PoolKey): boolean {
+  return usedQuota !== undefined || quotaGroup.quota !== undefined || quotaGroup.learned !== undefined;
 }
 
 function canServe(key: PoolKey, { model, only }: Demand): boolean {

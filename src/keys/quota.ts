@@ -26,7 +26,7 @@ export interface QuotaUse {
 }
 
 /** What counts in each window; see {@link QuotaWindow.entries}. */
-export type QuotaData = Readonly<Partial<Record<QuotaDimension, readonly number[]>>>;
+export type QuotaData = { readonly [Dimension in QuotaDimension]?: readonly number[] | undefined };
 
 /** When the provider's day ends; a rolling day where the provider has none. */
 export type DayReset = (now: number) => number;

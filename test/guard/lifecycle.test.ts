@@ -369,11 +369,6 @@ describe('new ExecutionGuard()', () => {
     });
   });
 
-  test('says that persistence has no effect yet, rather than to let somebody rely on it', () => {
-    expect(benchOf({ persistence: { enabled: true } }).warnings).toEqual([expect.stringContaining('persistence')]);
-    expect(benchOf().warnings).toEqual([]);
-  });
-
   test('accepts an extra top-level enabled', () => {
     expect(benchOf({ enabled: true }).guard.getConfig().enabled).toBe(true);
   });

@@ -470,8 +470,11 @@ function placeName(provider: string, model: string | undefined): string {
 
 function persistence({ flag }: Shared) {
   return section('PersistenceConfig', {
-    enabled: option('Accepted for the sake of existing configurations; this version keeps its state in memory and warns. Old guard: true.', flag.default(false)),
-    dataFile: option('Path of that file.', nonBlank('the path of a file').optional()),
+    enabled: option('Writes what is learned to a file, and goes on from there after a restart. Old guard: true.', flag.default(false)),
+    dataFile: option(
+      'Path of that file; processes may share one. Folders are made where they are missing.',
+      nonBlank('the path of a file').default('.execution-guard/state.json'),
+    ),
   });
 }
 
@@ -491,7 +494,7 @@ function buildSchema() {
         'most specific pattern wins.',
       fallbacks(shared).prefault({}),
     ),
-    persistence: option('Has no effect yet; see `enabled`.', persistence(shared).prefault({})),
+    persistence: option('State that survives a restart.', persistence(shared).prefault({})),
     keyManagement: option('Pools of API keys.', keyManagement(shared).prefault({})),
     minDelayMs: option('Short for `queue.minDelayMs`, and wins over it.', fromZero.optional()),
     maxQueueSize: option('Short for `queue.maxQueueSize`, and wins over it.', fromZero.optional()),

@@ -30,7 +30,7 @@ export interface ExecutionGuardConfig {
    * @default {}
    */
   fallbacks?: Record<string, readonly (string | FallbackHop)[]> | undefined;
-  /** Has no effect yet; see `enabled`. */
+  /** State that survives a restart. */
   persistence?: PersistenceConfig | undefined;
   /** Pools of API keys. */
   keyManagement?: KeyManagementConfig | undefined;
@@ -233,12 +233,14 @@ export interface FallbackHop {
 
 export interface PersistenceConfig {
   /**
-   * Accepted for the sake of existing configurations; this version keeps its state in memory and warns. Old guard:
-   * true.
+   * Writes what is learned to a file, and goes on from there after a restart. Old guard: true.
    * @default false
    */
   enabled?: boolean | undefined;
-  /** Path of that file. */
+  /**
+   * Path of that file; processes may share one. Folders are made where they are missing.
+   * @default '.execution-guard/state.json'
+   */
   dataFile?: string | undefined;
 }
 
@@ -484,7 +486,7 @@ export interface ResolvedFallback {
 
 export interface ResolvedPersistence {
   readonly enabled: boolean;
-  readonly dataFile?: string | undefined;
+  readonly dataFile: string;
 }
 
 export interface ResolvedKeyManagement {

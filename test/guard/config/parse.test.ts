@@ -46,7 +46,7 @@ describe('what is not said', () => {
       },
       fallback: { enabled: true, recoveryWindowMs: 60_000 },
       fallbacks: {},
-      persistence: { enabled: false },
+      persistence: { enabled: false, dataFile: '.execution-guard/state.json' },
       keyManagement: { enabled: true, maxWaitMs: 30_000, providers: {} },
     });
   });
