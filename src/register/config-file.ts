@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
+import { shownName } from '../guard/config/issues.ts';
 import { RegisterError } from './error.ts';
 import { expanded } from './expansion.ts';
 import { readJson, readYaml } from './text-formats.ts';
@@ -47,6 +48,16 @@ export function readConfigFile(named: string | undefined, { cwd, env }: Surround
   return { name, content: contentOf(file, name, extension, env) };
 }
 
+/** Where no configuration was found, a line that says so; undefined where a blank `EXECUTION_GUARD_CONFIG` allows it. */
+export function nothingFound({ cwd, env }: Surroundings): string | undefined {
+  if (env[VARIABLE]?.trim() === '') return undefined;
+  const [first = '', ...others] = SEARCHED;
+  const searched = [BASE + first, ...others].join(', ');
+  const [other] = ['.cjs', '.js'].map(extension => BASE + extension).filter(name => existsSync(path.join(cwd, name)));
+  const hint = other === undefined ? '' : `; ${other} is there: name it in ${VARIABLE}`;
+  return `no configuration found in ${cwd} (${searched}); guards nothing${hint}`;
+}
+
 function search(cwd: string): string | undefined {
   const [first, ...others] = SEARCHED.map(extension => BASE + extension).filter(name =>
     existsSync(path.join(cwd, name)),
@@ -86,16 +97,36 @@ function exportOf(file: string, name: string): unknown {
   return loaded;
 }
 
-/** Without the error's message: it may quote the file, and so a key. */
+/** Without the error's message: it may quote the file, and so a key. Of modules and exports it gives the names. */
 function whyNotLoaded(error: unknown, file: string): string {
   const code = codeOf(error);
   if (code === 'ERR_REQUIRE_ASYNC_MODULE') return '`await` at the top level of a configuration file is not supported';
-  const kind = error instanceof Error ? error.name : typeof error;
-  const stack = error instanceof Error ? (error.stack ?? '') : '';
-  const [, ...mentions] = stack.split(path.basename(file));
-  const line = mentions.map(rest => /^:(\d+)/.exec(rest)?.[1]).find(found => found !== undefined);
+  const { name = typeof error, message = '', stack = '' } = error instanceof Error ? error : {};
+  const line = lineIn(stack, file) ?? (name === 'SyntaxError' ? lineOfSyntaxError(file) : undefined);
   const where = line === undefined ? '' : ` at line ${line}`;
-  return `loading it threw ${kind}${where}${code === undefined ? '' : ` (${code})`}`;
+  const missing = /^Cannot find (?:module|package) '([^']+)'/.exec(message)?.[1];
+  if (missing !== undefined) return `the module ${moduleName(missing, file)}, which it loads${where}, is not there`;
+  const [, from, wanted] = /^The requested module '([^']+)' does not provide an export named '([^']+)'/.exec(message) ?? [];
+  if (from !== undefined && wanted !== undefined) {
+    return `the module ${moduleName(from, file)} has no export ${shownName(wanted)}`;
+  }
+  return `loading it threw ${name}${where}${code === undefined ? '' : ` (${code})`}`;
+}
+
+function moduleName(name: string, file: string): string {
+  return shownName(path.isAbsolute(name) ? path.relative(path.dirname(file), name) : name);
+}
+
+function lineIn(text: string, file: string): string | undefined {
+  const [, ...mentions] = text.split(path.basename(file));
+  return mentions.map(rest => /^:(\d+)/.exec(rest)?.[1]).find(found => found !== undefined);
+}
+
+/** Of an ES module the error does not tell. The check runs nothing of the file, and is not preloaded itself. */
+function lineOfSyntaxError(file: string): string | undefined {
+  const env = { ...process.env, NODE_OPTIONS: '' };
+  const { spawnSync } = process.getBuiltinModule('node:child_process');
+  return lineIn(String(spawnSync(process.execPath, ['--check', file], { env }).stderr), file);
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,6 +1,7 @@
-import { restoreCarried } from './environment.ts';
+import { isMainThread } from 'node:worker_threads';
+import { nothingFound, readConfigFile } from './config-file.ts';
 import { RegisterError } from './error.ts';
-import { register } from './register.ts';
+import { registerFile } from './register.ts';
 import { say } from './say.ts';
 import { slot } from './slot.ts';
 
@@ -12,12 +13,23 @@ export function preload(): void {
   const known = slot();
   if (known.hasRun) return;
   known.hasRun = true;
-  restoreCarried();
+  const here = { cwd: process.cwd(), env: process.env };
   try {
-    register();
+    const file = readConfigFile(undefined, here);
+    if (file) registerFile(file);
+    else if (isMainThread && wasAskedFor()) sayNothingFound(nothingFound(here));
   } catch (error) {
     if (!(error instanceof RegisterError)) throw error;
     say(`execution-guard: ${error.message}`);
     process.exit(1);
   }
+}
+
+/** A program that imports the entry may bring its own configuration; whoever names it to node has none. */
+function wasAskedFor(): boolean {
+  return /execution-guard\S*register/.test([...process.execArgv, process.env['NODE_OPTIONS']].join(' '));
+}
+
+function sayNothingFound(line: string | undefined): void {
+  if (line !== undefined) say(`execution-guard: ${line}`);
 }

@@ -3,7 +3,7 @@ import { ConfigError } from '../guard/errors.ts';
 import { ExecutionGuard } from '../guard/execution-guard.ts';
 import { BEST_SECRET } from '../guard/key-manager.ts';
 import { placeholderFor } from '../keys/placeholder.ts';
-import { readConfigFile } from './config-file.ts';
+import { readConfigFile, type ConfigFile } from './config-file.ts';
 import { checked, invalid, type Configuration } from './configuration.ts';
 import { interceptEnvironment } from './environment.ts';
 import { Gate } from './gate.ts';
@@ -25,10 +25,15 @@ import { answersOf, type Answer } from './variables.ts';
  * @throws RegisterError naming all that is wrong; what was registered before stays then
  */
 export function register(source?: string | RegisterConfig): boolean {
-  const file =
+  return registerFile(
     typeof source === 'object'
       ? { name: 'the configuration', content: source }
-      : readConfigFile(source, { cwd: process.cwd(), env: process.env });
+      : readConfigFile(source, { cwd: process.cwd(), env: process.env }),
+  );
+}
+
+/** As {@link register}, with what a file says. */
+export function registerFile(file: ConfigFile | undefined): boolean {
   const configuration = file && checked(file.content, file.name);
   const { keyManagement, enabled = false } = configuration?.resolved ?? {};
   const pools = enabled && keyManagement?.enabled ? keyManagement.providers : {};

@@ -80,6 +80,10 @@ test('keys are taken from the environment where they are written so, and nothing
   expect(read({ 'a.json': fromVariables }, 'a.json', env)?.content).toEqual(pools({ env: '${ONE}' }));
 });
 
+const BILLION = [
+  'a: &a [x, x, x, x, x, x, x, x, x, x]',
+  ...['b', 'c', 'd'].map((name, at) => `${name}: &${name} [${Array(10).fill(`*${'abc'[at]}`).join()}]`),
+].join('\n');
 const SECRET = 'sk-proj-0123456789abcdef';
 
 test.each([
@@ -88,13 +92,22 @@ test.each([
   ['a.json', `{ "a": ${SECRET} }`, 'a.json', /^a\.json: not valid JSON$/],
   ['a.json', `{\n  "a": "${SECRET}" "b": 1 }`, 'a.json', /^a\.json: not valid JSON at line 2, column \d+$/],
   ['a.yaml', `a: 1\na: ${SECRET}`, 'a.yaml', /^a\.yaml: not valid YAML at line 2, column 1 \(DUPLICATE_KEY\)$/],
-  ['a.yaml', `a: *${SECRET}`, 'a.yaml', /^a\.yaml: not valid YAML: an alias leads nowhere/],
+  ['a.yaml', `a: 1\nb: *${SECRET}`, 'a.yaml', /^a\.yaml: not valid YAML at line 2, column 4: `\*` begins an alias, and it leads nowhere; quote/],
+  ['a.yaml', `providers:\n  *gemini*:\n    keys: [${SECRET}]`, 'a.yaml', /^a\.yaml: not valid YAML at line 2, column 3: .*; quote what begins with `\*`$/],
+  ['a.yaml', `a: "${SECRET}"\nkeys: ['\${A}', \${B}]`, 'a.yaml', /^a\.yaml: not valid YAML at line 2, column \d+ \([A-Z_]+\); quote `\${\.\.\.}`$/],
+  ['a.yaml', `keys: [{ key: \${A} }]`, 'a.yaml', /^a\.yaml: not valid YAML at line 1, column \d+ \([A-Z_]+\); quote `\${\.\.\.}`$/],
+  ['a.yaml', "keys: ['${A}'\nb: 1", 'a.yaml', /^a\.yaml: not valid YAML at line \d+, column \d+ \([A-Z_]+\)$/],
+  ['a.yaml', BILLION, 'a.yaml', /^a\.yaml: not valid YAML: an alias leads to too much$/],
   ['a.mjs', `await 1;\nexport default '${SECRET}';`, 'a.mjs', /^a\.mjs: `await` at the top level .* is not supported$/],
   ['a.mjs', `export const key = '${SECRET}';`, 'a.mjs', /^a\.mjs: there is no default export/],
   ['a.cjs', `\n\nthrow new TypeError('${SECRET}');`, 'a.cjs', /^a\.cjs: loading it threw TypeError at line 3$/],
   ['a.cjs', `throw '${SECRET}';`, 'a.cjs', /^a\.cjs: loading it threw string$/],
   ['a.cjs', `const a = '${SECRET}`, 'a.cjs', /^a\.cjs: loading it threw SyntaxError at line 1$/],
-  ['a.cjs', "require('./missing')", 'a.cjs', /^a\.cjs: loading it threw Error at line 1 \(MODULE_NOT_FOUND\)$/],
+  ['a.cjs', "\nrequire('./missing')", 'a.cjs', /^a\.cjs: the module \.\/missing, which it loads at line 2, is not there$/],
+  ['a.mjs', "import './missing.mjs';\nexport default {};", 'a.mjs', /^a\.mjs: the module missing\.mjs, which it loads, is not there$/],
+  ['a.mjs', "import 'no-package';\nexport default {};", 'a.mjs', /^a\.mjs: the module no-package, which it loads, is not there$/],
+  ['a.mjs', "import { no } from 'node:path';\nexport default {};", 'a.mjs', /^a\.mjs: the module node:path has no export no$/],
+  ['a.mjs', `export default {\n  key: '${SECRET}\n};`, 'a.mjs', /^a\.mjs: loading it threw SyntaxError at line 2$/],
 ])('%s that is wrong is refused, and not quoted: %s', (name, text, named, said) => {
   const message = refusal(named === undefined ? {} : { [name]: text }, named ?? name);
   expect(message).toMatch(said);

@@ -1,11 +1,11 @@
-import { execFileSync } from 'node:child_process';
+import * as childProcess from 'node:child_process';
+import { promisify } from 'node:util';
 import * as processModule from 'node:process';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { interceptEnvironment, restoreCarried } from '../../src/register/environment.ts';
+import { interceptEnvironment } from '../../src/register/environment.ts';
 
 const SET = 'EXECUTION_GUARD_TEST_SET';
 const UNSET = 'EXECUTION_GUARD_TEST_UNSET';
-const CARRIED = 'EXECUTION_GUARD_ENV';
 
 const real = process.env;
 let restore: () => void = () => undefined;
@@ -19,7 +19,7 @@ beforeEach(() => {
 
 afterEach(() => {
   restore();
-  for (const name of [SET, UNSET, CARRIED]) Reflect.deleteProperty(real, name);
+  for (const name of [SET, UNSET]) Reflect.deleteProperty(real, name);
 });
 
 describe('an intercepted environment', () => {
@@ -64,19 +64,12 @@ describe('an intercepted environment', () => {
     expect([SET in process.env, UNSET in process.env, SET in real]).toEqual([false, false, false]);
   });
 
-  test('goes to child processes, with the real values beside it', () => {
-    const script = `console.log(process.env.${SET}, process.env.${UNSET}, process.env.${CARRIED})`;
-    const printed = execFileSync(process.execPath, ['-e', script], { encoding: 'utf8' }).trim();
-    const carried = { [SET]: { is: 'guard:gemini', was: 'its-own' }, [UNSET]: { is: 'guard:gemini' } };
-    expect(printed).toBe(`guard:gemini guard:gemini ${JSON.stringify(carried)}`);
-  });
-
   test('is the real one again when it is taken off, for those too who have kept it', () => {
     const kept = process.env;
     restore();
     expect(process.env).toBe(real);
     expect(processModule.env).toBe(real);
-    expect([kept[SET], UNSET in kept, CARRIED in kept]).toEqual(['its-own', false, false]);
+    expect([kept[SET], UNSET in kept]).toEqual(['its-own', false]);
   });
 
   test('is left alone where the program has put its own in place', () => {
@@ -88,32 +81,62 @@ describe('an intercepted environment', () => {
   });
 });
 
-describe('what a parent process has carried over', () => {
-  function carry(value: string): void {
-    restore();
-    real[CARRIED] = value;
-    restoreCarried();
-    expect(CARRIED in real).toBe(false);
+describe('a child process', () => {
+  const { ChildProcess, execFile, spawn } = childProcess;
+  const SCRIPT = `process.stdout.write(process.env.${SET} + ' ' + process.env.${UNSET} + ' ' + process.env.EXECUTION_GUARD_TEST_MORE)`;
+  const COMMAND = `"${process.execPath}" -e "${SCRIPT}"`;
+  const { execPath } = process;
+  type Env = NodeJS.ProcessEnv | undefined;
+
+  async function spawned(env: Env): Promise<string> {
+    const child = spawn(execPath, ['-e', SCRIPT], { stdio: ['ignore', 'pipe', 'inherit'], env });
+    let printed = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => (printed += text));
+    await new Promise(resolve => child.once('close', resolve));
+    return printed;
   }
 
-  test('is put back, but not over what the child was given', () => {
-    restore();
-    real[UNSET] = 'guard:gemini';
-    carry(JSON.stringify({ [SET]: { is: 'guard:gemini', was: 'real' }, [UNSET]: { is: 'guard:gemini' } }));
-    expect([real[SET], UNSET in real]).toEqual(['its-own', false]);
-    carry(JSON.stringify({ [SET]: { is: 'its-own', was: 'real' } }));
-    expect(real[SET]).toBe('real');
+  test.each<[string, (env: Env) => Promise<string> | string]>([
+    ['spawn', spawned],
+    ['execFile, promised', async env => (await promisify(execFile)(execPath, ['-e', SCRIPT], { env })).stdout],
+    ['exec, promised', async env => (await promisify(childProcess.exec)(COMMAND, { env })).stdout],
+    ['spawnSync', env => childProcess.spawnSync(execPath, ['-e', SCRIPT], { env }).stdout.toString()],
+    ['execFileSync', env => childProcess.execFileSync(execPath, ['-e', SCRIPT], { encoding: 'utf8', env })],
+    ['execSync', env => childProcess.execSync(COMMAND, { env }).toString()],
+  ])('has the real values with %s, inherited or copied, and what it is given', async (_, run) => {
+    expect(await run(undefined)).toBe('its-own undefined undefined');
+    const copy = { ...process.env, EXECUTION_GUARD_TEST_MORE: 'more=\nguard:gemini' };
+    expect(await run(copy)).toBe('its-own undefined more=\nguard:gemini');
+    expect(await run({ ...copy, [SET]: 'given' })).toBe('given undefined more=\nguard:gemini');
+    answer = 'best-key';
+    expect(await run({ ...process.env })).toBe('its-own best-key undefined');
   });
 
-  test.each(['{', '[]', 'null', `{"${SET}":"its-own"}`])('is passed over where it is nothing of the kind: %s', value => {
-    carry(value);
-    expect(real[SET]).toBe('its-own');
+  test('has them where no options are given', () => {
+    expect(childProcess.execSync(COMMAND).toString()).toBe('its-own undefined undefined');
+    expect(childProcess.spawnSync(execPath, ['-e', SCRIPT], undefined).stdout.toString()).toBe('its-own undefined undefined');
   });
 
-  test('may be nothing', () => {
+  test('is refused as ever where its options are wrong', () => {
+    const child = new ChildProcess();
+    expect(() => Reflect.apply(Reflect.get(child, 'spawn') as () => void, child, [])).toThrow(TypeError);
+    expect(() => childProcess.execSync(undefined as never)).toThrow(TypeError);
+  });
+
+  test('is started as it was before when the environment is the real one again', () => {
+    const during = [childProcess.spawnSync, Reflect.get(ChildProcess.prototype, 'spawn') as unknown];
     restore();
-    const before = { ...real };
-    restoreCarried();
-    expect({ ...real }).toEqual(before);
+    const after = [childProcess.spawnSync, Reflect.get(ChildProcess.prototype, 'spawn') as unknown];
+    expect(after[0]).not.toBe(during[0]);
+    expect(after[1]).not.toBe(during[1]);
+    restore = interceptEnvironment(new Map([[SET, () => answer]]));
+    const own = (): never => {
+      throw new Error('own');
+    };
+    const { prototype } = ChildProcess;
+    Reflect.set(prototype, 'spawn', own);
+    restore();
+    expect(Reflect.get(prototype, 'spawn')).toBe(own);
+    Reflect.set(prototype, 'spawn', after[1]);
   });
 });

@@ -224,7 +224,6 @@ describe('a process without a pool', () => {
     globalThis.before = { fetch, env: process.env, place, dispatcher: globalThis[place] };`)}`;
 
   test.each([
-    ['no configuration file', {}],
     ['a file without pools', { 'execution-guard.config.json': '{ "retry": { "maxRetries": 1 } }' }],
     ['an empty file', { 'execution-guard.config.yml': '' }],
     ['key management that is off', { 'execution-guard.config.yml': `
@@ -234,6 +233,32 @@ describe('a process without a pool', () => {
     const preload = ['--import', capture, '--import', 'execution-guard/register'];
     const { code, stdout, stderr } = await run(app, { files, preload, script: unchanged });
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'true true true\nfalse\n', stderr: '' });
+  }, timeout);
+});
+
+describe('without any configuration file', () => {
+  const none = (cwd: RegExp | string): string => `^execution-guard: no configuration found in ${String(cwd)} \\(execution-guard\\.config\\.json, \\.yaml, \\.yml, \\.mjs\\); guards nothing`;
+
+  test('the preloader says that it guards nothing, once, and the program runs untouched', async () => {
+    const script = `import { Worker } from 'node:worker_threads';
+      new Worker('', { eval: true });
+      console.log(Symbol.for('execution-guard') in globalThis, Object.getOwnPropertyDescriptor(process, 'env').value.A);`;
+    const { code, stdout, stderr } = await run(app, { script, env: { A: 'its-own' } });
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'false its-own\n' });
+    expect(stderr).toMatch(new RegExp(`${none('\\S+')}\n$`));
+  }, timeout);
+
+  test('a file of another ending is pointed out', async () => {
+    const { stderr } = await run(app, { script: '', files: { 'execution-guard.config.cjs': 'throw new Error()' } });
+    expect(stderr).toMatch(new RegExp(`${none('\\S+')}; execution-guard\\.config\\.cjs is there: name it in EXECUTION_GUARD_CONFIG\n$`));
+  }, timeout);
+
+  test.each<[string, Partial<Run>]>([
+    ['the variable is there and blank', { env: { EXECUTION_GUARD_CONFIG: '' } }],
+    ['the program imports the entry itself', { preload: [], script: "import 'execution-guard/register'" }],
+  ])('nothing is said where %s', async (_, rest) => {
+    const { code, stderr } = await run(app, { script: '', ...rest });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
   }, timeout);
 });
 
@@ -388,9 +413,10 @@ describe('loaded in other ways', () => {
 
 describe('child processes', () => {
   const script = `import { fork, spawn } from 'node:child_process';
-    const show = 'console.log(process.env.OPENAI_API_KEY, Object.keys(process.env).includes("EXECUTION_GUARD_ENV"))';
+    const show = 'console.log(process.env.OPENAI_API_KEY, process.env.OPENAI_API_KEY_2, Object.values(process.env).join().includes("guard:"))';
     const run = child => new Promise(resolve => child.once('close', resolve));
     const options = { stdio: ['ignore', 'inherit', 'ignore'] };
+    console.log(process.env.OPENAI_API_KEY, JSON.stringify(process.env).includes('sk-one'));
     await run(spawn(process.execPath, ['-e', show], options));
     await run(spawn(process.execPath, ['-e', show], { ...options, env: { ...process.env, OPENAI_API_KEY: 'given' } }));
     await run(fork('./forked.mjs', { stdio: ['ignore', 'inherit', 'ignore', 'ipc'] }));`;
@@ -399,14 +425,30 @@ describe('child processes', () => {
     process.disconnect();`;
 
   test.each([
-    ['placeholder', 'guard:openai', 'guard:openai'],
-    ['key', 'sk-one', 'sk-one'],
-  ])('see what the program sees; with a preloader of their own they start from the real values: %s', async (mode, seen, inFork) => {
+    ['placeholder', 'guard:openai false', 'guard:openai'],
+    ['key', 'sk-one true', 'sk-one'],
+  ])('have the real values, and intercept them where they are preloaded too: %s', async (mode, seen, inFork) => {
     const printed = await output({
       files: { ...config({ keys: { env: 'OPENAI_API_KEY' } }, { register: { interceptEnv: mode } }), 'forked.mjs': forked },
       env: { OPENAI_API_KEY: 'sk-one', OPENAI_API_KEY_2: 'sk-two' },
       script,
     });
-    expect(printed).toEqual([`${seen} true`, 'given true', `2 ${inFork}`]);
+    expect(printed).toEqual([seen, 'sk-one sk-two false', 'given sk-two false', `2 ${inFork}`]);
+  }, timeout);
+
+  test('worker threads have the real values, unless they are given a copy', async () => {
+    const printed = await output({
+      files: {
+        ...config({ keys: { env: 'OPENAI_API_KEY' } }, { register: { interceptEnv: true } }),
+        'worker.mjs': `import { executionGuard } from 'execution-guard';
+          console.log(executionGuard.getStats().keys.openai.keys.length, process.env.OPENAI_API_KEY);`,
+      },
+      env: { OPENAI_API_KEY: 'sk-one', NODE_NO_WARNINGS: '1' },
+      script: `import { Worker } from 'node:worker_threads';
+        const run = options => new Promise(resolve => new Worker('./worker.mjs', options).once('exit', resolve));
+        await run({});
+        await run({ env: { ...process.env } });`,
+    });
+    expect(printed).toEqual(['1 guard:openai', '0 guard:openai']);
   }, timeout);
 });
