@@ -87,7 +87,7 @@ function readDraft(header: HeaderReader, now: number): LimitReading[] {
     const resetAt = after(whole(state.get('t'), 1000) ?? Number.NaN, now);
     return {
       counts,
-      ...(windowS !== undefined && { windowMs: windowS * 1000 }),
+      ...(windowS !== undefined && windowS > 0 && { windowMs: windowS * 1000 }),
       ...(limit !== undefined && { limit }),
       remaining,
       ...(resetAt !== undefined && { resetAt }),

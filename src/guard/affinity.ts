@@ -1,3 +1,4 @@
+import { safely } from '../faults/safe-read.ts';
 import type { Affinity } from '../keys/affinity.ts';
 import type { ExecuteOptions } from './options.ts';
 import { field } from './request.ts';
@@ -14,7 +15,8 @@ const ROLES_BEFORE = new Set(['system', 'developer']);
 /** What the call is to stay with one key for; undefined where it is nothing. */
 export function affinityOf(affinity: Affinity, { req, sessionId }: ExecuteOptions): string | undefined {
   if (typeof affinity === 'function') return text(affinity(req));
-  if (affinity === 'prompt') return prefixOf(field(req, 'body'));
+  // Bodies come from clients, and Proxies and getters may throw: then any key will do.
+  if (affinity === 'prompt') return safely(() => prefixOf(field(req, 'body')));
   const body = field(req, 'body');
   const candidates = [
     sessionId,
@@ -52,6 +54,9 @@ function prefixOf(body: unknown): string | undefined {
 function firstTurnOf(conversation: unknown): unknown {
   if (!Array.isArray(conversation)) return conversation;
   const turns: unknown[] = conversation;
-  const first = turns.findIndex(turn => !ROLES_BEFORE.has(String(field(turn, 'role'))));
+  const first = turns.findIndex(turn => {
+    const role = field(turn, 'role');
+    return typeof role !== 'string' || !ROLES_BEFORE.has(role);
+  });
   return turns.slice(0, first + 1 || undefined);
 }

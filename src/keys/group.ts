@@ -1,7 +1,7 @@
 import { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
-import { LearnedQuota, type LearnedData } from './learned-quota.ts';
+import { LearnedQuota, NAMELESS, type LearnedData } from './learned-quota.ts';
 import type { UnderWay } from './learned-limit.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 
@@ -80,7 +80,7 @@ export class QuotaGroup extends Gated {
   onLease(lease: Lease): void {
     this.inFlight++;
     lease.ordinal = this.leases++;
-    this.quota?.reserve(lease.tokens, lease.at);
+    this.quota?.reserve(lease.tokens, lease.at, lease.model);
     this.learned?.take(lease.model, lease.tokens, lease.at);
     this.append(lease);
   }
@@ -94,12 +94,15 @@ export class QuotaGroup extends Gated {
     lease.older = lease.newer = undefined;
   }
 
-  /** What was leased after `lease` for the model, or for any where it is undefined, and is still under way. */
+  /**
+   * What was leased after `lease` for the model, or for any where it is undefined, is still under way, and has not been
+   * answered: a stream that has begun has told its figures.
+   */
   underWaySince(lease: Lease, model: string | undefined): UnderWay {
     let requests = 0;
     let tokens = 0;
     for (let each = this.newest; each && each.ordinal > lease.ordinal; each = each.older) {
-      if (model !== undefined && each.model !== model) continue;
+      if (each.isHeard || (model !== undefined && (each.model ?? NAMELESS) !== model)) continue;
       requests++;
       tokens += each.tokens;
     }
@@ -119,7 +122,7 @@ export class QuotaGroup extends Gated {
     const leases = [...this.underWay(), ...other.underWay()].sort((a, b) => a.at - b.at);
     this.oldest = this.newest = other.oldest = other.newest = undefined;
     for (const lease of leases) {
-      if (lease.group === other) this.quota?.reserve(lease.tokens, lease.at);
+      if (lease.group === other) this.quota?.reserve(lease.tokens, lease.at, lease.model);
       lease.group = this;
       lease.ordinal = this.leases++;
       this.append(lease);

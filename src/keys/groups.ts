@@ -16,6 +16,8 @@ export class Groups {
   private readonly byId = new Map<string, QuotaGroup>();
   /** Groups by what providers call them; one organization may have several names. */
   private readonly byName = new Map<string, QuotaGroup>();
+  /** Keys that were found not to share the quota of those that go by the same name. */
+  private readonly apart = new WeakSet<PoolKey>();
   private settings: GroupSettings;
 
   constructor(settings: GroupSettings) {
@@ -59,7 +61,7 @@ export class Groups {
    * it, with all that is known of them. True where the key now shares its quota with others than before.
    */
   learn(key: PoolKey, name: string): boolean {
-    if (key.settings.group !== undefined) return false;
+    if (key.settings.group !== undefined || this.apart.has(key)) return false;
     const own = key.quotaGroup;
     const meant = this.byName.get(name) ?? this.byId.get(name);
     if (meant === own) return false;
@@ -74,6 +76,14 @@ export class Groups {
     for (const other of [...from.names]) this.remember(other, into);
     this.forget(from);
     this.remember(name, into);
+    return true;
+  }
+
+  /** The key does not share the quota of the group it was put into. True where it was one of several there. */
+  part(key: PoolKey): boolean {
+    this.apart.add(key);
+    if ([...key.quotaGroup.members()].length < 2) return false;
+    this.move(key, this.get(`key:${key.id}`, false));
     return true;
   }
 

@@ -172,7 +172,7 @@ export class PoolKey extends Gated implements KeyView {
     this.inFlight++;
     this.requests++;
     this.lastUsedAt = lease.at;
-    this.quotaFor(dayReset)?.reserve(lease.tokens, lease.at);
+    this.quotaFor(dayReset)?.reserve(lease.tokens, lease.at, lease.model);
     lease.group.onLease(lease);
   }
 

@@ -4,11 +4,12 @@ import type { DayReset } from './quota.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
 
-/** Where neither the headers nor the provider's profile name a window: most limits are per minute. */
-const USUAL_WINDOW_MS = 60_000;
+const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** No reset a provider speaks of lies further ahead than the end of a month. */
-const LONGEST_WINDOW_MS = 31 * DAY_MS;
+/** Longer than a day no limit is believed that an answer speaks of by the way; without its size, an hour. */
+const LONGEST_WINDOW_MS = DAY_MS;
+/** Resets of one window that differ by no more are the same: they are told in seconds, and take time to come. */
+const SAME_RESET_MS = 2000;
 
 /** What was leased after the attempt that was answered, and is still under way: the figures may not know of it. */
 export interface UnderWay {
@@ -26,6 +27,12 @@ export interface LearnedLimitData {
   readonly resetAt?: number | undefined;
   /** What we counted ourselves; see {@link QuotaWindow.entries}. */
   readonly window?: readonly number[] | undefined;
+}
+
+/** A lease that was answered, as far as it matters here. */
+export interface Heard {
+  readonly ordinal: number;
+  readonly key: { readonly id: string };
 }
 
 /** A lease, as far as it matters here. */
@@ -49,9 +56,15 @@ export class LearnedLimit {
   private left = Infinity;
   private resetAt = -Infinity;
   private windowMs: number | undefined = undefined;
+  /** How far ahead the reset was when it was last told. */
+  private spanMs = 0;
+  /** Nobody knows what became of what was under way: one call finds out. */
+  private isUncertain = false;
   private window: QuotaWindow | undefined = undefined;
   /** The youngest lease whose answer was heard. */
   private heardOf = -1;
+  /** The key that the last figure came from. */
+  private heardFrom: string | undefined = undefined;
 
   constructor(counts: string, dayReset: DayReset | undefined) {
     this.counts = counts;
@@ -60,37 +73,63 @@ export class LearnedLimit {
   }
 
   /**
-   * @param ordinal of the lease that was answered
+   * @param lease the one that was answered
    * @param until when the limit is whole again, where something surer than the reading tells
    */
-  hear(reading: LimitReading, ordinal: number, underWay: UnderWay, now: number, until: number | undefined): void {
+  hear(reading: LimitReading, lease: Heard, underWay: UnderWay, now: number, until: number | undefined): void {
     const { limit, remaining, windowMs } = reading;
-    if (limit !== undefined) this.limit = limit;
-    if (windowMs !== undefined) this.windowMs = windowMs;
+    const { ordinal } = lease;
+    // A limit of nothing is none, and a window of no time either.
+    if (limit !== undefined && limit > 0) this.limit = limit;
+    if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining === undefined) {
       this.countOurselves();
       return;
     }
     this.window = undefined;
     const left = remaining - this.weightOf(underWay.requests, underWay.tokens);
-    const isOld = ordinal < this.heardOf && now < this.resetAt;
-    if (isOld) {
-      this.left = Math.min(this.left, left);
+    // Without a time there is no telling for how long the figure holds.
+    const told = until ?? reading.resetAt ?? (this.windowMs === undefined ? now : now + this.windowMs);
+    const resetAt = Math.min(told, now + (this.limit === undefined ? HOUR_MS : LONGEST_WINDOW_MS));
+    if (ordinal < this.heardOf && now < this.resetAt) {
+      // An answer that comes late may know of more that was used, or speak of a window that is over.
+      if (Math.abs(resetAt - this.resetAt) <= SAME_RESET_MS) this.left = Math.min(this.left, left);
       return;
     }
-    // Without a time there is no telling for how long the figure holds.
-    const resetAt = until ?? reading.resetAt ?? (this.windowMs === undefined ? now : now + this.windowMs);
     this.heardOf = Math.max(this.heardOf, ordinal);
+    this.heardFrom = lease.key.id;
+    this.isUncertain = false;
     this.remaining = remaining;
     this.left = left;
-    this.resetAt = Math.min(resetAt, now + LONGEST_WINDOW_MS);
+    this.resetAt = resetAt;
+    this.spanMs = Math.max(0, resetAt - now);
+  }
+
+  /**
+   * True where another key's figure cannot be one of the same limit: that has another size, or far more is left of it
+   * than there can be, even if it comes back bit by bit.
+   */
+  contradicts({ limit, remaining, resetAt }: LimitReading, keyId: string, now: number): boolean {
+    const leftMs = this.resetAt - now;
+    if (keyId === this.heardFrom || limit === undefined || remaining === undefined || this.limit === undefined) return false;
+    if (leftMs <= SAME_RESET_MS || this.remaining > this.limit) return false;
+    if (limit !== this.limit) return true;
+    // A window that was renewed before its time says nothing.
+    if (resetAt !== undefined && resetAt > this.resetAt + SAME_RESET_MS) return false;
+    const most = limit - ((limit - this.remaining) * leftMs) / this.spanMs;
+    return remaining > most + limit / 2;
+  }
+
+  /** Nothing is under way any more. */
+  settled(): void {
+    if (this.left < 1 && this.remaining > 0) this.isUncertain = true;
   }
 
   /** The earliest time a request of so many tokens fits. */
   availableAt(tokens: number, now: number): number {
     const needed = this.needed(tokens);
     if (this.window) return this.window.availableAt(needed, now);
-    return now >= this.resetAt || this.left >= needed ? now : this.resetAt;
+    return now >= this.resetAt || this.left >= needed || this.isUncertain ? now : this.resetAt;
   }
 
   take(tokens: number, now: number): void {
@@ -103,8 +142,10 @@ export class LearnedLimit {
       if (this.limit === undefined || this.heardOf < 0) return;
       this.remaining = this.limit;
       this.left = this.limit;
-      this.resetAt = now + (this.windowMs ?? USUAL_WINDOW_MS);
+      this.spanMs = this.windowMs ?? this.spanMs;
+      this.resetAt = now + this.spanMs;
     }
+    this.isUncertain = false;
     this.left -= weight;
   }
 
@@ -145,13 +186,15 @@ export class LearnedLimit {
 
   /** @param heardOf no lease that is under way, or is to come, is so young */
   restore({ limit, windowMs, remaining, left, resetAt, window }: LearnedLimitData, heardOf: number, now: number): void {
-    this.limit = limit;
-    this.windowMs = windowMs;
+    if (limit !== undefined && limit > 0) this.limit = limit;
+    if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining !== undefined && left !== undefined && resetAt !== undefined) {
       this.heardOf = heardOf;
       this.remaining = remaining;
       this.left = left;
       this.resetAt = Math.min(resetAt, now + LONGEST_WINDOW_MS);
+      this.spanMs = Math.max(0, this.resetAt - now);
+      this.settled();
     }
     if (!window) return;
     this.countOurselves();
@@ -169,7 +212,7 @@ export class LearnedLimit {
   /** A call larger than the whole limit is the provider's to refuse. */
   private needed(tokens: number): number {
     const needed = this.unit === 'tokens' && tokens > 1 ? tokens : 1;
-    return this.limit !== undefined && this.limit > 0 ? Math.min(needed, this.limit) : needed;
+    return this.limit === undefined ? needed : Math.min(needed, this.limit);
   }
 
   /** Nobody knows beforehand how an estimate splits into tokens read and tokens written. */

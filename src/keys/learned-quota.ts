@@ -1,16 +1,18 @@
 import type { LimitReading } from '../faults/limits.ts';
-import { LearnedLimit, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
+import { LearnedLimit, type Heard, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
 import type { DayReset } from './quota.ts';
 
 /** Models are named by callers and policies by servers, so both are bounded; the oldest is forgotten first. */
 const MAX_MODELS = 256;
 const MAX_LIMITS = 16;
+/** Stands for the model of calls that name none. */
+export const NAMELESS = '';
 
 /** One of the provider's limits, for stats. */
 export interface LimitUse {
   /** `requests`, `tokens`... or the name of the provider's policy. */
   readonly counts: string;
-  /** Undefined where it holds for all models. */
+  /** Undefined where it holds for all models, '' where it was told of calls that name none. */
   readonly model: string | undefined;
   readonly limit: number | undefined;
   /** Undefined where the last figure is out of date. */
@@ -35,7 +37,10 @@ export interface Shortage {
   readonly at: number;
 }
 
-/** A provider's limits as its answers tell them, for one group of keys: those of each model, and those of all. */
+/**
+ * A provider's limits as its answers tell them, for one group of keys: those of each model, and those of all. Calls that
+ * name no model count as a model of their own.
+ */
 export class LearnedQuota {
   private readonly limits = new Map<string | undefined, LearnedLimit[]>();
   private readonly dayReset: DayReset | undefined;
@@ -48,7 +53,7 @@ export class LearnedQuota {
   hear(
     model: string | undefined,
     reading: LimitReading,
-    ordinal: number,
+    lease: Heard,
     underWay: UnderWay,
     now: number,
     until: number | undefined,
@@ -59,20 +64,26 @@ export class LearnedQuota {
       if (limits.length >= MAX_LIMITS) limits.shift();
       limits.push((limit = new LearnedLimit(reading.counts, this.dayReset)));
     }
-    limit.hear(reading, ordinal, underWay, now, until);
+    limit.hear(reading, lease, underWay, now, until);
+  }
+
+  /** See {@link LearnedLimit.contradicts}. */
+  contradicts(model: string | undefined, reading: LimitReading, keyId: string, now: number): boolean {
+    const limit = this.limits.get(model)?.find(({ counts }) => counts === reading.counts);
+    return limit?.contradicts(reading, keyId, now) === true;
   }
 
   /** The earliest time a request fits under every limit; `now` where it does at once. */
   availableAt(model: string | undefined, tokens: number, now: number): number {
-    let at = this.limits.size === 0 ? now : latest(this.limits.get(undefined), tokens, now);
-    if (model !== undefined) at = Math.max(at, latest(this.limits.get(model), tokens, now));
-    return at;
+    if (this.limits.size === 0) return now;
+    const at = latest(this.limits.get(undefined), tokens, now);
+    return Math.max(at, latest(this.limits.get(model ?? NAMELESS), tokens, now));
   }
 
   /** The limit that takes longest to have room; undefined where all have. */
   shortageOf(model: string | undefined, tokens: number, now: number): Shortage | undefined {
     let shortage: Shortage | undefined;
-    for (const each of model === undefined ? [model] : [undefined, model]) {
+    for (const each of [undefined, model ?? NAMELESS]) {
       for (const limit of this.limits.get(each) ?? []) {
         const at = limit.availableAt(tokens, now);
         if (at > now && at > (shortage?.at ?? now)) shortage = { limit, ofModel: each !== undefined, at };
@@ -83,14 +94,18 @@ export class LearnedQuota {
 
   take(model: string | undefined, tokens: number, now: number): void {
     for (const limit of this.limits.get(undefined) ?? []) limit.take(tokens, now);
-    if (model !== undefined) for (const limit of this.limits.get(model) ?? []) limit.take(tokens, now);
+    for (const limit of this.limits.get(model ?? NAMELESS) ?? []) limit.take(tokens, now);
   }
 
   /** See {@link LearnedLimit.adjust}. */
   adjust(lease: Taken & { readonly model: string | undefined }, requests: number, tokens: number, now: number): void {
-    const { model } = lease;
     for (const limit of this.limits.get(undefined) ?? []) limit.adjust(requests, tokens, lease, now);
-    if (model !== undefined) for (const limit of this.limits.get(model) ?? []) limit.adjust(requests, tokens, lease, now);
+    for (const limit of this.limits.get(lease.model ?? NAMELESS) ?? []) limit.adjust(requests, tokens, lease, now);
+  }
+
+  /** See {@link LearnedLimit.settled}. */
+  settled(): void {
+    for (const limits of this.limits.values()) for (const limit of limits) limit.settled();
   }
 
   setBack(byMs: number): void {

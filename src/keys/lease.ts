@@ -45,6 +45,8 @@ export class Lease {
   whenReleased: (() => void) | undefined = undefined;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
+  /** What its answer says of limits was heard. */
+  isHeard = false;
   /** Counts up within the group. */
   ordinal = 0;
   /** Neighbours in the group's list of leases under way. */

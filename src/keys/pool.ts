@@ -11,7 +11,7 @@ import type { QuotaGroup } from './group.ts';
 import { Groups } from './groups.ts';
 import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
-import { LearnedQuota } from './learned-quota.ts';
+import { LearnedQuota, NAMELESS } from './learned-quota.ts';
 import type { UnderWay } from './learned-limit.ts';
 import { Lineup, type Blocked } from './lineup.ts';
 import type { NormalizedKey } from './normalize.ts';
@@ -325,29 +325,42 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   /** What an answer, good or bad, says of the provider's limits, and of who shares them. */
   hear(lease: Lease, { limits, group: name, ofModel, until }: Heard, now: number): void {
-    if (name !== undefined && this.groups.learn(lease.key, name)) {
-      this.refreshAll(lease.group);
+    const { key, model } = lease;
+    // Names that a provider chooses are shown, and some repeat the key.
+    const isPlain = (text: string): boolean => !text.includes(key.reveal());
+    if (name !== undefined && isPlain(name) && this.groups.learn(key, name)) {
+      this.refreshAll(key.quotaGroup);
       this.watcher?.touched();
     }
     if (limits.length === 0) return;
     this.watcher?.touched();
-    const { group, key, model } = lease;
-    const about = ofModel ? model : undefined;
+    const about = ofModel ? (model ?? NAMELESS) : undefined;
+    lease.isHeard = true;
+    if (this.isApart(key, limits, about, now) && this.groups.part(key)) this.refresh(key);
+    const group = key.quotaGroup;
     const learned = (group.learned ??= new LearnedQuota(this.settings.dayReset));
     const before = learned.availableAt(model, 0, now);
     const underWay = group.underWaySince(lease, about);
     let hasMore = this.line.size > 0;
     for (const reading of limits) {
-      learned.hear(about, reading, lease.ordinal, underWay, now, reading.remaining === 0 ? until : undefined);
+      if (!isPlain(reading.counts)) continue;
+      learned.hear(about, reading, lease, underWay, now, reading.remaining === 0 ? until : undefined);
       if (reading.counts.startsWith('tokens')) this.hasTokenLimits = true;
       const used = usedOf(reading, underWay);
       if (used === undefined) continue;
-      if (key.usedQuota?.correct(reading, used, now)) hasMore = true;
-      if (group.quota?.correct(reading, used, now)) hasMore = true;
+      if (key.usedQuota?.correct(reading, used, now, about)) hasMore = true;
+      if (group.quota?.correct(reading, used, now, about)) hasMore = true;
     }
     const after = learned.availableAt(model, 0, now);
     if (after > now && about !== undefined) this.distinguish(about);
     if (hasMore || after < before) this.refreshAll(group);
+  }
+
+  /** True where the figures cannot be those of the group: an organization may have parts with limits of their own. */
+  private isApart(key: PoolKey, limits: readonly LimitReading[], about: string | undefined, now: number): boolean {
+    const { isNamed, learned } = key.quotaGroup;
+    if (!isNamed || learned === undefined || key.settings.group !== undefined) return false;
+    return limits.some(reading => learned.contradicts(about, reading, key.id, now));
   }
 
   onAnswered(lease: Lease, latencyMs: number): void {
@@ -368,6 +381,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     if (probes) for (const gate of probes) endProbe(gate, lease);
     if (key.draining && key.inFlight === 0) this.remove(key);
     const isQuiet = group.inFlight === 0 && group.learned !== undefined;
+    if (isQuiet) group.learned?.settled();
     if (probes || isQuiet || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
     else if (!key.draining) this.refreshPending(key);
     this.line.announce();
@@ -603,7 +617,7 @@ export class Pool implements LeaseHolder, SettlementPool {
   }
 
   private lineupName(model: string | undefined): string | undefined {
-    if (model === undefined) return undefined;
+    if (model === undefined) return this.distinguished.has(NAMELESS) ? 'nameless' : undefined;
     if (this.distinguished.has(model)) return `only ${model}`;
     return this.hasFilters ? `like ${this.representativeOf(model)}` : undefined;
   }
@@ -645,7 +659,7 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   private createLineup(model: string | undefined, name: string | undefined): Lineup {
     const { strategy, dayReset } = this.settings;
-    const own = model !== undefined && this.distinguished.has(model) ? model : undefined;
+    const own = this.distinguished.has(model ?? NAMELESS) ? (model ?? NAMELESS) : undefined;
     const served = name === undefined ? undefined : model;
     const lineup = new Lineup(own, { strategy, random: this.dependencies.random, dayReset }, served);
     for (const key of this.keys()) if (!key.draining) lineup.add(key);

@@ -1,4 +1,5 @@
 import type { LimitReading } from '../faults/limits.ts';
+import { NAMELESS } from './learned-quota.ts';
 import { DayWindow } from './day-window.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
@@ -31,8 +32,12 @@ export type QuotaData = { readonly [Dimension in QuotaDimension]?: readonly numb
 /** When the provider's day ends; a rolling day where the provider has none. */
 export type DayReset = (now: number) => number;
 
-const REQUESTS = [['rpm', MINUTE_MS], ['rpd', DAY_MS]] as const;
-const TOKENS = [['tpm', MINUTE_MS], ['tpd', DAY_MS]] as const;
+const REQUESTS: Readonly<Record<number, QuotaDimension>> = { [MINUTE_MS]: 'rpm', [DAY_MS]: 'rpd' };
+const TOKENS: Readonly<Record<number, QuotaDimension>> = { [MINUTE_MS]: 'tpm', [DAY_MS]: 'tpd' };
+
+/** In place of the model that was counted. */
+const NOTHING = Symbol('nothing');
+const SEVERAL = Symbol('several');
 const DIMENSIONS = ['rpm', 'rpd', 'tpm', 'tpd'] as const satisfies readonly QuotaDimension[];
 
 /** All windows of one key or one group: checked together, then reserved together. */
@@ -42,6 +47,8 @@ export class Quota {
   private readonly rpd: QuotaWindow | undefined;
   private readonly tpm: QuotaWindow | undefined;
   private readonly tpd: QuotaWindow | undefined;
+  /** The one model that everything counted was for. */
+  private countedModel: string | symbol | undefined = NOTHING;
 
   private constructor(limits: QuotaLimits, dayReset: DayReset | undefined, previous: Quota | undefined) {
     this.concurrency = limits.concurrency ?? Infinity;
@@ -81,7 +88,9 @@ export class Quota {
     return at;
   }
 
-  reserve(tokens: number, now: number): void {
+  reserve(tokens: number, now: number, model?: string): void {
+    if (this.countedModel === NOTHING) this.countedModel = model;
+    else if (this.countedModel !== model) this.countedModel = SEVERAL;
     this.rpm?.add(1, now);
     this.rpd?.add(1, now);
     if (tokens > 0) {
@@ -106,17 +115,17 @@ export class Quota {
   /**
    * The provider tells how much of a limit is used. Where it is one of these, and less than was counted here, its
    * figure holds. True where there is more room now.
+   *
+   * @param model whom the figure is about; undefined where it is about all. Of one model it says nothing where several
+   * were counted together.
    */
-  correct({ counts, limit, windowMs }: LimitReading, used: number, now: number): boolean {
-    let hasMore = false;
-    for (const [dimension, ms] of counts === 'requests' ? REQUESTS : counts === 'tokens' ? TOKENS : []) {
-      const window = this[dimension];
-      const isMeant = window?.limit === limit && (windowMs ?? ms) === ms;
-      if (!window || !isMeant || window.used(now) <= used) continue;
-      window.lower(used, now);
-      hasMore = true;
-    }
-    return hasMore;
+  correct({ counts, limit, windowMs = MINUTE_MS }: LimitReading, used: number, now: number, model: string | undefined): boolean {
+    if (model !== undefined && (this.countedModel ?? NAMELESS) !== model) return false;
+    const dimension = (counts === 'requests' ? REQUESTS : counts === 'tokens' ? TOKENS : undefined)?.[windowMs];
+    const window = dimension && this[dimension];
+    if (!window || window.limit !== limit || window.used(now) <= used) return false;
+    window.lower(used, now);
+    return true;
   }
 
   /** What was used, as plain data; undefined where nothing counts. */

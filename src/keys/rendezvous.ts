@@ -6,38 +6,59 @@ export interface Candidate {
   readonly priority: number;
 }
 
+/** Of a longer subject the rest makes no difference. */
+const LONGEST_SUBJECT = 4096;
+
+interface Place<C> {
+  readonly candidate: C;
+  readonly hash: number;
+}
+
 /**
- * The candidates in the order a subject prefers them, `most` of them at most. Every subject has an order of its own,
- * the same in every process; one more candidate changes the first choice of those alone who prefer it to all others.
+ * Candidates, each of which is preferred to all others by some subjects. Every subject has an order of its own, the
+ * same in every process; one more candidate changes the first choice of those alone who prefer it to all others.
  */
-export function preferenceOf<C extends Candidate>(subject: string, candidates: Iterable<C>, most: number): C[] {
-  const seed = hashOf(subject);
-  const first: { readonly candidate: C; readonly score: number }[] = [];
-  for (const candidate of candidates) {
-    const entry = { candidate, score: scoreOf(candidate, seed) };
-    let at = first.length;
-    while (at > 0 && comesBefore(entry, first[at - 1]!)) at--;
-    if (at === most) continue;
-    first.splice(at, 0, entry);
-    if (first.length > most) first.pop();
+export class Rendezvous<C extends Candidate> {
+  private readonly places: readonly Place<C>[];
+  private readonly isWeighted: boolean;
+
+  constructor(candidates: Iterable<C>) {
+    this.places = [...candidates].map(candidate => ({ candidate, hash: Math.imul(hashOf(candidate.id), 0x9e3779b1) }));
+    this.isWeighted = this.places.some(({ candidate }) => candidate.weight !== 1);
   }
-  return first.map(({ candidate }) => candidate);
+
+  /** The first choices of a subject, `most` of them at most. */
+  preferenceOf(seed: number, most: number): C[] {
+    const first: { readonly candidate: C; readonly score: number }[] = [];
+    for (const { candidate, hash } of this.places) {
+      const score = this.scoreOf(mixed(seed ^ hash), candidate.weight);
+      const last = first[first.length - 1];
+      if (first.length === most && last && !comesBefore(candidate, score, last)) continue;
+      let at = first.length;
+      while (at > 0 && comesBefore(candidate, score, first[at - 1]!)) at--;
+      first.splice(at, 0, { candidate, score });
+      if (first.length > most) first.pop();
+    }
+    return first.map(({ candidate }) => candidate);
+  }
+
+  /**
+   * Weighted rendezvous hashing; where all weigh the same, their hashes have the same order as their scores.
+   * https://www.snia.org/sites/default/files/SDC15_presentations/dist_sys/Jason_Resch_New_Consistent_Hashings_Rev.pdf
+   */
+  private scoreOf(hash: number, weight: number): number {
+    return this.isWeighted ? -weight / Math.log((hash + 0.5) / 2 ** 32) : hash;
+  }
 }
 
-interface Scored {
-  readonly candidate: Candidate;
-  readonly score: number;
+/** What stands for a subject: its first characters, its length and no more of it. */
+export function seedOf(subject: string): number {
+  return hashOf(subject.length > LONGEST_SUBJECT ? `${subject.length} ${subject.slice(0, LONGEST_SUBJECT)}` : subject);
 }
 
-function comesBefore(one: Scored, other: Scored): boolean {
-  const byPriority = one.candidate.priority - other.candidate.priority;
-  return byPriority < 0 || (byPriority === 0 && one.score > other.score);
-}
-
-/** Weighted rendezvous hashing: https://www.snia.org/sites/default/files/SDC15_presentations/dist_sys/Jason_Resch_New_Consistent_Hashings_Rev.pdf */
-function scoreOf({ id, weight }: Candidate, seed: number): number {
-  const chance = (mixed(seed ^ Math.imul(hashOf(id), 0x9e3779b1)) + 0.5) / 2 ** 32;
-  return -weight / Math.log(chance);
+function comesBefore(candidate: Candidate, score: number, other: { readonly candidate: Candidate; readonly score: number }): boolean {
+  const byPriority = candidate.priority - other.candidate.priority;
+  return byPriority < 0 || (byPriority === 0 && score > other.score);
 }
 
 /** FNV-1a, mixed at the end: alike texts are to have nothing in common. */

@@ -85,6 +85,14 @@ describe('affinity', () => {
     expect(await keysFor(it, { req: { body: { prompt: nested } } })).toHaveLength(4);
   });
 
+  test.each<[string, unknown]>([
+    ['a role that is no text', { messages: [{ role: { toString: 1, valueOf: 1 }, content: 'hi' }] }],
+    ['a trap', { messages: [new Proxy({}, { ownKeys: () => { throw new Error('trapped'); } })] }],
+    ['no text at all', { messages: [null, 7, [[]]] }],
+  ])('prompt: %s in a body fails no call', async (_, body) => {
+    expect(await keyFor(bench({ affinity: 'prompt' }), { req: { body } })).toBeDefined();
+  });
+
   test('a function of the request tells, and one that fails is no trouble', async () => {
     const it = bench({ affinity: (req: { tenant?: string } | undefined) => req!.tenant });
     expect(await keysFor(it, { req: { tenant: 'acme' } })).toHaveLength(1);

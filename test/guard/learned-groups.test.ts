@@ -60,6 +60,67 @@ describe('the organization of a key, as the answers tell', () => {
     expect(changes).toEqual([expect.objectContaining({ keyId: 'ann', to: 'cooling', group: 'acme' })]);
   });
 
+  /** What Anthropic says of one key's limit. */
+  function told(keyId: string | undefined, limit: number, remaining: number, reset: number): Response {
+    return new Response(null, {
+      headers: {
+        'anthropic-organization-id': ORGANIZATIONS[keyId ?? ''] ?? '',
+        'anthropic-ratelimit-requests-limit': String(limit),
+        'anthropic-ratelimit-requests-remaining': String(remaining),
+        'anthropic-ratelimit-requests-reset': new Date(reset).toISOString(),
+      },
+    });
+  }
+
+  test.each([
+    ['another size', 50, 49],
+    ['far more left of it', 1000, 990],
+  ])('is no group where the keys have limits of their own: %s', async (_, limit, remaining) => {
+    const it = bench();
+    const reset = it.clock.now() + 30_000;
+    const use = (id: string, size: number, left: number): Promise<unknown> =>
+      it.guard.execute(({ keyId }) => told(keyId, size, left, reset), { providerName: 'anthropic', keyId: id, model: 'm' });
+    await use('ann', 1000, 3);
+    expect(groupsOf(it)[0]).toBe('acme');
+    await use('ben', 1000, 2);
+    expect(groupsOf(it).slice(0, 2)).toEqual(['acme', 'acme']);
+    await use('ben', limit, remaining);
+    await use('ann', 1000, 1);
+    await use('ben', limit, remaining - 1);
+    expect(groupsOf(it).slice(0, 2).filter(group => group === undefined)).toHaveLength(1);
+    const refused = httpError(429, { 'retry-after': '20', 'anthropic-organization-id': 'acme' });
+    const asked: (string | undefined)[] = [];
+    await it.guard.execute(({ keyId }) => {
+      asked.push(keyId);
+      return keyId === 'ann' ? Promise.reject(refused) : told(keyId, limit, remaining - 2, reset);
+    }, { providerName: 'anthropic', keyId: 'ann', model: 'm' });
+    expect(it.guard.explain('anthropic', { model: 'm' }).keys.map(({ state }) => state).slice(0, 2)).toEqual(['cooling', 'ready']);
+    expect(asked).toHaveLength(2);
+  });
+
+  test('stays one where a limit comes back bit by bit, or was renewed', async () => {
+    const it = bench();
+    const use = (id: string, left: number, resetInMs: number): Promise<unknown> =>
+      it.guard.execute(({ keyId }) => told(keyId, 1000, left, it.clock.now() + resetInMs), {
+        providerName: 'anthropic',
+        keyId: id,
+        model: 'm',
+      });
+    await use('ann', 100, 60_000);
+    await use('ben', 99, 60_000);
+    await it.clock.advance(45_000);
+    await use('ann', 770, 14_000);
+    await use('ben', 999, 60_000);
+    await use('ann', 998, 60_000);
+    expect(groupsOf(it).slice(0, 2)).toEqual(['acme', 'acme']);
+  });
+
+  test('that is called like the key is not shown', async () => {
+    const it = bench();
+    await it.guard.execute(({ apiKey }) => new Response(null, { headers: { 'anthropic-organization-id': apiKey ?? '' } }), 'anthropic');
+    expect(groupsOf(it)[0]).toBeUndefined();
+  });
+
   test('may have two names', async () => {
     const it = bench();
     await it.guard.execute(({ keyId }) => answer(keyId), { providerName: 'anthropic', keyId: 'ann' });

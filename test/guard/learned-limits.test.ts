@@ -211,6 +211,65 @@ describe('between two answers', () => {
     expect(await rejectionOf(ask(bench, {}))).toBeInstanceOf(PoolExhaustedError);
   });
 
+  test('a stream that has begun has been counted: the answer to an older request does not take it off again', async () => {
+    const bench = pool('openai', [KEYS[0]!]);
+    const slow = held<Response>();
+    const options = { providerName: 'openai', model: 'gpt-4o' };
+    const first = bench.guard.execute(slow.fn, options);
+    const streams = [];
+    for (let left = 8; left >= 6; left--) {
+      streams.push(await bench.guard.execute(() => new Response('a stream', { headers: figures(left) }), options));
+    }
+    slow.finish(new Response(null, { headers: figures(5) }));
+    await first;
+    expect(learnedOf(bench, 'ann')).toMatchObject([{ left: 5 }]);
+    await Promise.all(streams.map(stream => stream.text()));
+  });
+
+  test('a late answer that speaks of a window that is over takes nothing away', async () => {
+    const bench = pool('openai', [KEYS[0]!]);
+    const late = held<Response>();
+    const options = { providerName: 'openai', model: 'gpt-4o' };
+    const first = bench.guard.execute(late.fn, options);
+    await ask(bench, figures(9, { 'x-ratelimit-reset-requests': '6h0m0s' }));
+    late.finish(new Response(null, { headers: figures(0, { 'x-ratelimit-reset-requests': '10s' }) }));
+    await first;
+    expect(await ask(bench, {})).toBe('ann');
+  });
+
+  test('when all that was under way has ended without a word, one call finds out', async () => {
+    const bench = pool('openai', [KEYS[0]!]);
+    const calls = [held<Response>(), held<Response>(), held<Response>()];
+    const options = { providerName: 'openai', model: 'gpt-4o', attemptTimeoutMs: 1000 };
+    const first = bench.guard.execute(calls[0]!.fn, options);
+    const others = calls.slice(1).map(({ fn }) => fateOf(bench.guard.execute(fn, { ...options, idempotent: false })));
+    await settle();
+    calls[0]!.finish(new Response(null, { headers: figures(1) }));
+    await first;
+    expect(await rejectionOf(ask(bench, {}))).toBeInstanceOf(PoolExhaustedError);
+    await bench.clock.advance(1000);
+    expect(others.map(({ state }) => state)).toEqual(['rejected', 'rejected']);
+    // The provider had one left, and two requests were abandoned.
+    const probe = held<Response>();
+    const probing = bench.guard.execute(probe.fn, options);
+    await settle();
+    expect(await rejectionOf(ask(bench, {}))).toBeInstanceOf(PoolExhaustedError);
+    probe.finish(new Response(null, { headers: figures(7) }));
+    await probing;
+    expect(await ask(bench, {})).toBe('ann');
+  });
+
+  test('a provider that tells its limit in refusals alone is not held to it for longer than it said', async () => {
+    const bench = benchOf({ keyManagement: { maxWaitMs: 10_000, providers: { vendor: { keys: [KEYS[0]!] } } } });
+    const told = { 'x-ratelimit-limit': '5', 'x-ratelimit-remaining': '0', 'x-ratelimit-reset': '1' };
+    await rejectionOf(bench.guard.execute(() => Promise.reject(httpError(429, told)), { providerName: 'vendor', deadlineMs: 1 }));
+    await bench.clock.advance(1000);
+    for (let second = 0; second < 10; second++) {
+      for (let call = 0; call < 2; call++) expect(await bench.guard.execute(() => 'fine', 'vendor')).toBe('fine');
+      await bench.clock.advance(1000);
+    }
+  });
+
   test('after the reset there is no more than the limit', async () => {
     const bench = pool('openai', [KEYS[0]!]);
     await ask(bench, { ...figures(0), 'x-ratelimit-limit-requests': '2' });
@@ -311,6 +370,20 @@ describe('a declared limit', () => {
     expect(await ask(bench, {}, { tokens: 800 })).toBe('ann');
   });
 
+  test('of a day is not touched by a figure that names no window', async () => {
+    const bench = pool('openai', [{ ...KEYS[0]!, limits: { rpd: 3 } }]);
+    const headers = { 'x-ratelimit-limit-requests': '3', 'x-ratelimit-remaining-requests': '2', 'x-ratelimit-reset-requests': '1s' };
+    for (let call = 0; call < 3; call++) await ask(bench, headers);
+    expect(await rejectionOf(ask(bench, headers))).toBeInstanceOf(PoolExhaustedError);
+  });
+
+  test('of several models together is not touched by the figure of one', async () => {
+    const bench = pool('openai', [{ ...KEYS[0]!, limits: { rpm: 3 } }]);
+    const headers = { 'x-ratelimit-limit-requests': '3', 'x-ratelimit-remaining-requests': '2', 'x-ratelimit-reset-requests': '1s' };
+    for (const model of ['a', 'b', 'c']) await ask(bench, headers, { model });
+    expect(await rejectionOf(ask(bench, headers, { model: 'd' }))).toBeInstanceOf(PoolExhaustedError);
+  });
+
   test('is not touched by figures of another one', async () => {
     const bench = pool('openai', [{ ...KEYS[0]!, limits: { tpm: 1000 } }]);
     await ask(bench, {}, { tokens: 950 });
@@ -372,6 +445,45 @@ describe('a limit named in a refusal', () => {
   });
 });
 
+describe('figures that cannot be right', () => {
+  test.each<[string, Record<string, string>]>([
+    ['a window of no time', { ratelimit: '"requests";r=5;t=10', 'ratelimit-policy': '"requests";q=100;w=0', 'x-ratelimit-limit-requests': '100' }],
+    ['a limit of nothing', { 'x-ratelimit-limit-requests': '0' }],
+    ['figures that are none', { ...figures(5), 'x-ratelimit-remaining-requests': 'NaN', 'x-ratelimit-limit-requests': '1e999' }],
+    ['a reset long gone', figures(0, { 'x-ratelimit-reset-requests': '2001-01-01T00:00:00Z' })],
+  ])('%s holds nobody up', async (_, headers) => {
+    for (const provider of ['openai', 'groq', 'vendor']) {
+      const bench = benchOf({ keyManagement: { maxWaitMs: 0, providers: { [provider]: { keys: [KEYS[0]!] } } } });
+      for (let call = 0; call < 3; call++) {
+        const answer = await bench.guard.execute(answering(headers), { providerName: provider, model: 'm' });
+        expect(answer.status).toBe(200);
+      }
+    }
+  });
+
+  test('a key is not away for a month, nor for a day where not even the limit is told', async () => {
+    const bench = benchOf({ keyManagement: { maxWaitMs: 0, providers: { vendor: { keys: [KEYS[0]!] } } } });
+    await bench.guard.execute(answering({ 'ratelimit-remaining': '0', 'ratelimit-reset': '9999999' }), 'vendor');
+    expect(await rejectionOf(bench.guard.execute(() => 1, 'vendor'))).toMatchObject({ retryAfterMs: 3_600_000 });
+    const limited = pool('openai', [KEYS[0]!]);
+    await ask(limited, figures(0, { 'x-ratelimit-reset-requests': '700h0m0s' }));
+    expect(await rejectionOf(ask(limited, {}))).toMatchObject({ retryAfterMs: 86_400_000 });
+  });
+
+  test('a policy that goes by the name of the key is not shown', async () => {
+    const bench = benchOf({ keyManagement: { providers: { vendor: { keys: [KEYS[0]!] } } } });
+    await bench.guard.execute(answering({ ratelimit: '"secret-of-ann";r=1;t=7' }), 'vendor');
+    expect(learnedOf(bench, 'ann', 'vendor')).toEqual([]);
+  });
+});
+
+test('a call that names no model is told of no model in particular', async () => {
+  const bench = pool('openai', [KEYS[0]!]);
+  await ask(bench, figures(0), { model: undefined });
+  expect(await ask(bench, {})).toBe('ann');
+  expect(await rejectionOf(ask(bench, {}, { model: undefined }))).toBeInstanceOf(PoolExhaustedError);
+});
+
 test('figures without a time of reset say nothing about later', async () => {
   const bench = pool('openai', [KEYS[0]!]);
   await ask(bench, { 'x-ratelimit-remaining-requests': '0' });
@@ -392,7 +504,7 @@ test('a policy of the IETF draft is a limit by its name', async () => {
   const headers = { 'ratelimit-policy': '"burst";q=100;w=60', ratelimit: '"burst";r=0;t=7' };
   await bench.guard.execute(answering(headers), 'vendor');
   expect(learnedOf(bench, 'ann', 'vendor')).toEqual([
-    { counts: 'burst', model: undefined, limit: 100, left: 0, resetAt: bench.clock.now() + 7000 },
+    { counts: 'burst', model: '', limit: 100, left: 0, resetAt: bench.clock.now() + 7000 },
   ]);
   expect(await rejectionOf(bench.guard.execute(() => 'fine', 'vendor'))).toMatchObject({ retryAfterMs: 7000 });
 });

@@ -1,6 +1,10 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { preferenceOf, type Candidate } from '../../src/keys/rendezvous.ts';
+import { Rendezvous, seedOf, type Candidate } from '../../src/keys/rendezvous.ts';
+
+function preferenceOf<C extends Candidate>(subject: string, candidates: Iterable<C>, most: number): C[] {
+  return new Rendezvous(candidates).preferenceOf(seedOf(subject), most);
+}
 
 function keysOf(count: number, more: Partial<Candidate> = {}): Candidate[] {
   return Array.from({ length: count }, (_, index) => ({ id: `key-${index}`, weight: 1, priority: 0, ...more }));
@@ -10,8 +14,9 @@ const subjects = Array.from({ length: 4000 }, (_, index) => `session-${index}`);
 
 function sharesOf(candidates: readonly Candidate[]): Map<string, number> {
   const shares = new Map<string, number>();
+  const rendezvous = new Rendezvous(candidates);
   for (const subject of subjects) {
-    const id = preferenceOf(subject, candidates, 1)[0]?.id ?? '';
+    const id = rendezvous.preferenceOf(seedOf(subject), 1)[0]?.id ?? '';
     shares.set(id, (shares.get(id) ?? 0) + 1);
   }
   return shares;
@@ -76,5 +81,12 @@ describe('the key a subject prefers', () => {
     expect(preferenceOf('session', keysOf(10), 4)).toHaveLength(4);
     expect(preferenceOf('session', keysOf(2), 4)).toHaveLength(2);
     expect(preferenceOf('session', [], 4)).toEqual([]);
+  });
+
+  test('tells subjects apart by their beginning and their length', () => {
+    const long = 'x'.repeat(5000);
+    expect(seedOf(long)).toBe(seedOf(`${long.slice(0, -1)}y`));
+    expect(seedOf(long)).not.toBe(seedOf(`${long}x`));
+    expect(seedOf('one')).not.toBe(seedOf('two'));
   });
 });
