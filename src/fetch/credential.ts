@@ -106,9 +106,10 @@ export function withCredential(
 }
 
 /** What may go to a host the key was not meant for. */
-export function withoutCredentials(headers: Headers): Headers {
+export function withoutCredentials(headers: Headers, secret: string): Headers {
   const rest = new Headers(headers);
   for (const name of ['authorization', 'cookie', 'proxy-authorization', ...HEADERS]) rest.delete(name);
+  for (const [name, value] of headers) if (value.includes(secret)) rest.delete(name);
   return rest;
 }
 

@@ -1,5 +1,6 @@
 import { NoKeyError } from '../guard/errors.ts';
 import { discard } from '../guard/discard.ts';
+import { isFromElsewhere } from '../guard/elsewhere.ts';
 import type { ExecutionGuard } from '../guard/execution-guard.ts';
 import type { CallContext, ExecuteOptions } from '../guard/options.ts';
 import { redactedError } from '../keys/redacted-error.ts';
@@ -176,7 +177,7 @@ class GuardedRequest {
   }
 
   private async attempt(context: CallContext, { content, isReplayable }: ReplayableBody): Promise<Response> {
-    const { url, headers, place } = this.envelopeFor(context);
+    const { url, headers } = this.envelopeFor(context);
     const init: RequestInit = {
       ...this.target.init,
       signal: context.signal,
@@ -184,14 +185,17 @@ class GuardedRequest {
       ...(content != null && { body: content as NonNullable<RequestInit['body']> }),
       ...(!isReplayable && { duplex: 'half' }),
     };
-    const response = await this.sent({ url, headers, init }, place, isReplayable);
+    const response = await this.sent({ url, headers, init }, context.apiKey, isReplayable);
+    if (isFromElsewhere(response)) return response;
     return received(response, { usage: context.reportUsage, made: context.bind });
   }
 
-  private async sent(request: Outgoing, place: Place | undefined, isReplayable: boolean): Promise<Response> {
+  private async sent(request: Outgoing, secret: string | undefined, isReplayable: boolean): Promise<Response> {
     const { redirect = 'follow' } = request.init;
     try {
-      if (place?.in === 'header' && redirect === 'follow') return await sendFollowing(this.base, request, isReplayable);
+      if (secret !== undefined && redirect === 'follow') {
+        return await sendFollowing(this.base, request, secret, isReplayable);
+      }
       return await this.base(request.url.href, { ...request.init, headers: request.headers });
     } catch (error) {
       // Some implementations say in the error where the request went.

@@ -1,4 +1,5 @@
 import { discard } from '../guard/discard.ts';
+import { markElsewhere } from '../guard/elsewhere.ts';
 import { withoutCredentials } from './credential.ts';
 import { afterRedirect } from './response.ts';
 
@@ -17,12 +18,37 @@ export interface Outgoing {
 
 /**
  * Sends a request and follows its redirects as fetch would, but sends no credential on to another origin: fetch
- * itself withholds `authorization` and cookies there, and knows of no other header that holds a key.
+ * itself withholds `authorization` and cookies there, and knows of no other header that holds a key. What comes of it
+ * where `secret` was not sent is marked as nobody's.
  *
  * @param isReplayable whether the body can be sent more than once
  * @throws TypeError where fetch would: too many redirects, an address that is none, a body that cannot be sent again
  */
-export async function sendFollowing(base: typeof fetch, first: Outgoing, isReplayable: boolean): Promise<Response> {
+export async function sendFollowing(
+  base: typeof fetch,
+  first: Outgoing,
+  secret: string,
+  isReplayable: boolean,
+): Promise<Response> {
+  const journey = { isElsewhere: false };
+  try {
+    const response = await follow(base, first, secret, isReplayable, journey);
+    if (journey.isElsewhere) markElsewhere(response);
+    return response;
+  } catch (error) {
+    // The reason of an abort is its caller's.
+    if (journey.isElsewhere && !first.init.signal?.aborted) markElsewhere(error);
+    throw error;
+  }
+}
+
+async function follow(
+  base: typeof fetch,
+  first: Outgoing,
+  secret: string,
+  isReplayable: boolean,
+  journey: { isElsewhere: boolean },
+): Promise<Response> {
   let { url, headers, init } = first;
   for (let redirects = 0; ; redirects++) {
     const response = await base(url.href, { ...init, headers, redirect: 'manual' });
@@ -33,7 +59,10 @@ export async function sendFollowing(base: typeof fetch, first: Outgoing, isRepla
     const next = URL.canParse(location, url.href) ? new URL(location, url) : undefined;
     if (!next || !/^https?:$/.test(next.protocol)) throw new TypeError('fetch failed: a redirect to no web address');
     if (next.hash === '') next.hash = url.hash;
-    if (next.origin !== url.origin) headers = withoutCredentials(headers);
+    if (next.origin !== url.origin) {
+      headers = withoutCredentials(headers, secret);
+      journey.isElsewhere = !holds(next, secret);
+    }
     if (dropsBody(response.status, init.method)) {
       init = { ...init, method: 'GET' };
       delete init.body;
@@ -44,6 +73,11 @@ export async function sendFollowing(base: typeof fetch, first: Outgoing, isRepla
     }
     url = next;
   }
+}
+
+/** A provider may send a request on to another of its hosts with the key in the address. */
+function holds({ pathname, searchParams }: URL, secret: string): boolean {
+  return [...searchParams.values()].includes(secret) || pathname.includes(encodeURIComponent(secret));
 }
 
 function dropsBody(status: number, method = 'GET'): boolean {

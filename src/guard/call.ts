@@ -23,9 +23,10 @@ export interface Failure {
 
 /**
  * How the last attempt ended; `interrupted` until it has ended by itself, and where something else ended it.
- * `no-key`: it never began. `cut-off`: nor did it, the breaker has opened.
+ * `elsewhere`: with the answer or the error of a host that is not the provider's. `no-key`: it never began.
+ * `cut-off`: nor did it, the breaker has opened.
  */
-export type AttemptEnd = 'answered' | 'failed' | 'no-key' | 'cut-off' | 'interrupted';
+export type AttemptEnd = 'answered' | 'failed' | 'elsewhere' | 'no-key' | 'cut-off' | 'interrupted';
 
 /** What a call has spent of its retries. */
 export interface RetryBudget {
@@ -150,6 +151,11 @@ export class Call implements SlotHolder {
 
   record(record: AttemptRecord): void {
     (this.origin.records ??= []).push(record);
+  }
+
+  /** The last attempt has brought what goes to the caller, whoever it came from. */
+  get hasAnswer(): boolean {
+    return this.end === 'answered' || (this.end === 'elsewhere' && this.failure === undefined);
   }
 
   /** The call its caller made. */

@@ -5,6 +5,7 @@ import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
 import { abortAttempt, AttemptContext, endAttempt } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
+import { isFromElsewhere } from '../elsewhere.ts';
 import { AttemptTimeoutError, GuardError } from '../errors.ts';
 import { heardIn } from '../hearing.ts';
 import type { Handler } from '../pipeline.ts';
@@ -27,6 +28,15 @@ const GUARD_REJECTION: Fault = {
   action: 'fail',
   certainty: 'certain',
   rule: 'guard/rejection',
+};
+
+/** What another host has answered says nothing of the provider, nor of its keys. */
+const ELSEWHERE: Fault = {
+  kind: 'elsewhere',
+  scope: 'request',
+  action: 'fail',
+  certainty: 'certain',
+  rule: 'guard/elsewhere',
 };
 
 /**
@@ -109,6 +119,20 @@ export function attemptHandler(runtime: Runtime): Handler {
     return undefined;
   };
 
+  const elsewhere = (call: Call, startedAt: number, value: unknown): unknown => {
+    call.end = 'elsewhere';
+    call.failure = undefined;
+    call.value = value;
+    record(call, startedAt, isFailureValue(value) ? ELSEWHERE : undefined);
+    return value;
+  };
+
+  const failedElsewhere = (call: Call, startedAt: number, error: unknown): void => {
+    call.end = 'elsewhere';
+    call.failure = { fault: ELSEWHERE, thrown: true, outcome: error };
+    record(call, startedAt, ELSEWHERE);
+  };
+
   return async call => {
     call.attempts++;
     call.provider.lane.processed++;
@@ -126,10 +150,13 @@ export function attemptHandler(runtime: Runtime): Handler {
       call.endedAt = clock.now();
       endAttempt(context, undefined);
       if (call.interruption !== undefined && error === call.interruption) throw error;
-      return failed(call, startedAt, { error });
+      if (!isFromElsewhere(error)) return failed(call, startedAt, { error });
+      failedElsewhere(call, startedAt, error);
+      return undefined;
     }
     call.endedAt = clock.now();
     endAttempt(context, value);
+    if (isFromElsewhere(value)) return elsewhere(call, startedAt, value);
     if (isFailureValue(value)) return failed(call, startedAt, { value });
     const profile = profileOf(call);
     const { errorInSuccess } = profile;

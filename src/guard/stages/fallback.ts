@@ -42,7 +42,7 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
       if (!refusal) throw error;
       return { leg, reason: refusal.code, error: refusal, isResting: false };
     }
-    return departureOf(leg) ?? { answer: leg.end === 'answered' ? answer : giveUp(runtime, leg) };
+    return departureOf(leg) ?? { answer: leg.hasAnswer ? answer : giveUp(runtime, leg) };
   };
 
   const moveOn = ({ leg: from, reason }: Departure, to: Call): void => {
@@ -155,7 +155,7 @@ function refusalOf(leg: Call, error: unknown): CircuitOpenError | NoKeyError | Q
 /** Undefined where what the leg came to is the call's outcome, whoever is asked. */
 function departureOf(leg: Call): Departure | undefined {
   const { end, failure } = leg;
-  if (end === 'answered' || (failure && !isProvidersAffair(leg, failure.fault))) return undefined;
+  if (leg.hasAnswer || (failure && !isProvidersAffair(leg, failure.fault))) return undefined;
   const refusal = end === 'cut-off' ? 'CIRCUIT_OPEN' : refusalCodeOf(leg);
   return { leg, reason: failure?.fault.kind ?? refusal, isResting: end === 'no-key' };
 }

@@ -93,7 +93,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
         if (accusation) (call.accusations ??= []).push(accusation);
         if (call.failure.fault.scope !== 'request') (call.tried ??= new Set()).add(lease.key);
       }
-      // Interrupted from outside: nobody's fault.
+      // Interrupted from outside, or answered elsewhere: nobody's fault.
       if (call.unsent) lease.cancel(now);
       else lease.release(now);
     },

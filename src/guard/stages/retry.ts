@@ -124,7 +124,7 @@ export function retryStage(runtime: Runtime): Stage {
           if (call.isRepeat) spend(call, budget);
           budget.isGranted = false;
         }
-        if (call.end === 'answered') {
+        if (call.hasAnswer) {
           if (call.run ? call.run.hasRetried : budget && budget.spent > 0) counters.successAfterRetry++;
           return value;
         }
