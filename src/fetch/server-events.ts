@@ -5,18 +5,21 @@ export interface ServerEvent {
   readonly data: string;
 }
 
-/** A line longer than this, such as an image, is not looked at. */
-const LONGEST_LINE = 1024 * 1024;
+/** An event longer than this, such as an image, is not looked at. In characters. */
+const LONGEST_EVENT = 1024 * 1024;
 
 /** Reads events as their bytes come, in whatever pieces. */
 export class EventReader {
   private readonly decoder = new TextDecoder();
-  private pending = '';
-  /** Of `pending`, this much holds no end of line. */
-  private searched = 0;
-  private isTooLong = false;
+  /** Of the line that has no end yet; joined once, when it has. */
+  private pieces: string[] = [];
+  private lineLength = 0;
   private name = '';
-  private data: string | undefined;
+  private data: string[] = [];
+  private dataLength = 0;
+  private isTooLong = false;
+  /** The last line has ended with a carriage return, whose line feed may come with the next chunk. */
+  private hasReturned = false;
 
   /** The events that are complete with this chunk. */
   read(chunk: Uint8Array): ServerEvent[] {
@@ -30,37 +33,55 @@ export class EventReader {
 
   private take(text: string): ServerEvent[] {
     const events: ServerEvent[] = [];
-    const buffer = this.pending + text;
-    let start = 0;
+    if (text === '') return events;
+    let start = this.hasReturned && text.startsWith('\n') ? 1 : 0;
+    this.hasReturned = text.endsWith('\r');
     const lineEnd = /\r\n?|\n/g;
-    lineEnd.lastIndex = this.searched;
-    for (let end = lineEnd.exec(buffer); end; end = lineEnd.exec(buffer)) {
-      // A line feed may come with the next chunk.
-      if (end[0] === '\r' && lineEnd.lastIndex === buffer.length) break;
-      if (this.isTooLong) this.isTooLong = false;
-      else this.line(buffer.slice(start, end.index), events);
+    lineEnd.lastIndex = start;
+    for (let end = lineEnd.exec(text); end; end = lineEnd.exec(text)) {
+      this.keep(text.slice(start, end.index));
+      this.endLine(events);
       start = lineEnd.lastIndex;
     }
-    this.pending = buffer.slice(start);
-    if (this.pending.length > LONGEST_LINE) {
-      this.isTooLong = true;
-      this.pending = '';
-    }
-    this.searched = this.pending.endsWith('\r') ? this.pending.length - 1 : this.pending.length;
+    this.keep(text.slice(start));
     return events;
   }
 
-  private line(line: string, events: ServerEvent[]): void {
-    if (line === '') {
-      if (this.data !== undefined) events.push({ name: this.name, data: this.data });
-      this.name = '';
-      this.data = undefined;
-      return;
+  private keep(piece: string): void {
+    this.lineLength += piece.length;
+    if (this.lineLength > LONGEST_EVENT) {
+      this.isTooLong = true;
+      this.pieces = [];
+    } else if (piece !== '') {
+      this.pieces.push(piece);
     }
+  }
+
+  private endLine(events: ServerEvent[]): void {
+    if (this.lineLength === 0) this.endEvent(events);
+    else if (!this.isTooLong) this.line(this.pieces.join(''));
+    this.pieces = [];
+    this.lineLength = 0;
+  }
+
+  private endEvent(events: ServerEvent[]): void {
+    if (this.data.length > 0 && !this.isTooLong) events.push({ name: this.name, data: this.data.join('\n') });
+    this.name = '';
+    this.data = [];
+    this.dataLength = 0;
+    this.isTooLong = false;
+  }
+
+  private line(line: string): void {
     const colon = line.indexOf(':');
     const field = colon === -1 ? line : line.slice(0, colon);
     const value = colon === -1 ? '' : line.slice(line[colon + 1] === ' ' ? colon + 2 : colon + 1);
     if (field === 'event') this.name = value;
-    if (field === 'data') this.data = this.data === undefined ? value : `${this.data}\n${value}`;
+    if (field !== 'data') return;
+    this.data.push(value);
+    this.dataLength += value.length + 1;
+    if (this.dataLength <= LONGEST_EVENT) return;
+    this.isTooLong = true;
+    this.data = [];
   }
 }

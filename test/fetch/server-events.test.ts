@@ -27,7 +27,7 @@ test('an event has the name of its own event line', () => {
 });
 
 test('events are the same however the bytes are cut', () => {
-  const line = fc.constantFrom('data: a', 'data: ü', 'event: x', ': c', '', '');
+  const line = fc.constantFrom('data: a', 'data', 'data: ü', 'event: x', ': c', '', '');
   const end = fc.constantFrom('\n', '\r\n', '\r');
   const text = fc.array(fc.tuple(line, end)).map(lines => lines.flat().join(''));
   fc.assert(
@@ -37,14 +37,25 @@ test('events are the same however the bytes are cut', () => {
   );
 });
 
-test('an endless line is passed over, and what comes after it is heard', () => {
+test.each([
+  ['line', Buffer.alloc(2 * 1024 * 1024, 'x')],
+  ['event', Buffer.from(`data: ${'x'.repeat(1000)}\n`.repeat(2000))],
+])('an endless %s is passed over, and what comes after it is heard', (_, bytes) => {
   const reader = new EventReader();
-  const megabyte = Buffer.alloc(1024 * 1024, 'x');
   const heard = [
-    ...reader.read(Buffer.from('data: ')),
-    ...reader.read(megabyte),
-    ...reader.read(megabyte),
+    ...reader.read(Buffer.from('event: image\ndata: ')),
+    ...reader.read(bytes.subarray(0, 700_000)),
+    ...reader.read(bytes.subarray(700_000)),
     ...reader.read(Buffer.from('\n\ndata: next\n\n')),
   ];
   expect(heard).toEqual([{ name: '', data: 'next' }]);
+});
+
+test('a line in many pieces is put together once', () => {
+  // Joined anew for each piece, this would copy some 60 GB.
+  const reader = new EventReader();
+  const piece = Buffer.from('xxxxxxxx');
+  expect(reader.read(Buffer.from('data: '))).toEqual([]);
+  for (let count = 0; count < 125_000; count++) reader.read(piece);
+  expect(reader.read(Buffer.from('\n\n'))[0]?.data).toHaveLength(1_000_000);
 });
