@@ -22,7 +22,7 @@ export interface LoadedKey {
 
 /** One variable that holds keys of the provider asked for. */
 interface Source {
-  /** Groups come in this order: plain and numbered, lists, named, backups. */
+  /** Groups come in this order: the name itself, plain and numbered, lists, named, backups. */
   readonly rank: number;
   /** Order within the group. */
   readonly number: number;
@@ -32,13 +32,14 @@ interface Source {
   readonly isBackup?: boolean;
 }
 
+const EXACT = -1;
 const SINGLE = 0;
 const LIST = 1;
 const NAMED = 2;
 const BACKUP = 3;
 
 /**
- * The keys of one provider, by the variables `X_API_KEY`, `X_API_KEY_1` and `X_API_KEY2` (gaps allowed),
+ * The keys of one provider, by the variable of exactly that name, and by the variables `X_API_KEY`, `X_API_KEY_1` and `X_API_KEY2` (gaps allowed),
  * `X_API_KEYS` (separated by commas or white space), `X_KEY_{id}` and `X_API_KEY_BACKUP_1`, in this order.
  * `X` is `name` in the spelling of variables: `google-gemini` reads `GOOGLE_GEMINI_API_KEY`. Values are
  * trimmed and unquoted, blank ones and placeholders left out; a secret that occurs twice is taken where it comes first.
@@ -48,7 +49,7 @@ export function loadKeysFromEnv(name: string, env: Environment = process.env): L
   if (base === '') return [];
   const loaded = new Map<string, LoadedKey>();
   const ids = new Set<string>();
-  for (const source of sourcesOf(base, Object.keys(env))) {
+  for (const source of sourcesOf(name, base, Object.keys(env))) {
     for (const key of secretsOf(source, env[source.variable])) {
       if (loaded.has(key)) continue;
       // X_KEY_a and X_KEY_A are two variables but one id.
@@ -88,10 +89,12 @@ export function variableBase(name: string): string {
     .replace(/_API_KEYS?$/, '');
 }
 
-function sourcesOf(base: string, variables: readonly string[]): Source[] {
+function sourcesOf(name: string, base: string, variables: readonly string[]): Source[] {
   return variables
-    .filter((variable) => variable.startsWith(`${base}_`))
-    .map((variable) => sourceOf(variable, variable.slice(base.length + 1)))
+    .map((variable) => {
+      const source = variable.startsWith(`${base}_`) ? sourceOf(variable, variable.slice(base.length + 1)) : undefined;
+      return source ?? (variable === name ? { rank: EXACT, number: 0, variable } : undefined);
+    })
     .filter((source) => source !== undefined)
     .sort((a, b) => a.rank - b.rank || a.number - b.number || compareText(a.variable, b.variable));
 }

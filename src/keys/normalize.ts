@@ -166,7 +166,11 @@ function fromEnvironment(
 ): readonly LoadedKey[] {
   const loaded = loadKeysFromEnv(name, env);
   if (loaded.length === 0) {
-    warn(`${place} found no key in the environment: ${variableBase(name)}_API_KEY is not set`);
+    const usual = `${variableBase(name)}_API_KEY`;
+    // A provider's name is none of a variable.
+    const isVariable = name !== usual && /^[A-Z_][A-Z0-9_]*$/.test(name);
+    const what = isVariable ? `neither ${name} nor ${usual} is set` : `${usual} is not set`;
+    warn(`${place} found no key in the environment: ${what}`);
   }
   return loaded;
 }

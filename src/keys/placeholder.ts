@@ -1,4 +1,4 @@
-const PLACEHOLDER = /^guard(?::(.+))?$/s;
+const PLACEHOLDER = /^guard(?::(.+))?$/is;
 
 /** The provider that a placeholder names: `gemini` of `guard:gemini`, '' of `guard`; undefined for any other value. */
 export function placeholder(value: string | undefined): string | undefined {

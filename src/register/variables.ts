@@ -34,7 +34,11 @@ export type ReadAnswers =
   | { readonly issues: readonly ConfigIssue[] };
 
 /** The variables that are to answer. Where two pools have the same, the one it is named after, else the first. */
-export function answersOf(interceptEnv: RegisterSection['interceptEnv'], pools: Pools): ReadAnswers {
+export function answersOf(
+  interceptEnv: RegisterSection['interceptEnv'],
+  pools: Pools,
+  env: Readonly<Record<string, string | undefined>> = process.env,
+): ReadAnswers {
   const resolver = new ProviderResolver(Object.keys(pools).map(pattern => [pattern, pattern]));
   if (typeof interceptEnv === 'object') return named(interceptEnv, resolver);
   const answers = new Map<string, Answer>();
@@ -44,15 +48,17 @@ export function answersOf(interceptEnv: RegisterSection['interceptEnv'], pools: 
     const { name } = profileFor(pattern, profile);
     // A name that leads elsewhere, or that no header can hold, stands for no pool.
     const isMeant = resolver.resolve(provider) === pattern && /^[!-~]+$/.test(provider) && !SIGNING.has(name);
-    return isMeant ? [{ provider, profile: name, variable: keys && 'env' in keys ? keys.env : provider }] : [];
+    return isMeant ? [{ provider, profile: name, source: keys && 'env' in keys ? keys.env : undefined }] : [];
   });
   const add = (variable: string, provider: string): void => {
     if (!answers.has(variable)) {
       answers.set(variable, { provider, with: interceptEnv === 'key' ? 'key' : 'placeholder' });
     }
   };
-  for (const { provider, variable } of served) {
-    const base = variableBase(variable);
+  for (const { provider, source } of served) {
+    const base = variableBase(source ?? provider);
+    // One that holds a key itself, such as MY_TOKEN.
+    if (source === base && env[base] !== undefined) add(base, provider);
     if (base !== '') add(`${base}_API_KEY`, provider);
   }
   for (const { provider, profile } of served) {

@@ -81,6 +81,7 @@ test.each([
   ['guard', ''],
   ['guard:gemini', 'gemini'],
   ['guard:team/gemini', 'team/gemini'],
+  ['GUARD:gemini', 'gemini'],
   ['guardian', undefined],
   ['sk-proj-x', undefined],
   [undefined, undefined],

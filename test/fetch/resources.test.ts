@@ -18,6 +18,15 @@ describe('what an answer says was made', () => {
     ['a batch of Anthropic', { id: 'msgbatch_01', type: 'message_batch' }, 'msgbatch_01'],
     ['a cached content of Gemini', { name: 'cachedContents/abc' }, 'cachedContents/abc'],
     ['an uploaded file of Gemini', { file: { name: 'files/abc', uri: 'https://x/files/abc' } }, 'files/abc'],
+    ['a video of OpenAI', { id: 'video_1', object: 'video' }, 'video_1'],
+    ['a run of evaluations', { id: 'evalrun_1', object: 'eval.run' }, 'evalrun_1'],
+    ['a file of Azure', { id: 'assistant-1234', object: 'file' }, 'assistant-1234'],
+    ['a skill of Anthropic', { id: 'skill_01', type: 'skill' }, 'skill_01'],
+    ['a session of Anthropic', { id: 'sesn_01', type: 'session' }, 'sesn_01'],
+    ['an agent of Mistral', { id: 'ag_01', object: 'agent' }, 'ag_01'],
+    ['an operation of Gemini', { name: 'operations/abc' }, 'operations/abc'],
+    ['an operation of a model', { name: 'models/veo-3.0-generate/operations/abc' }, 'operations/abc'],
+    ['an interaction in an event', { event_type: 'interaction.start', interaction: { id: 'v1_a', object: 'interaction' } }, 'v1_a'],
     ['no chat', { id: 'chatcmpl-1', object: 'chat.completion' }, undefined],
     ['no message', { id: 'msg_1', type: 'message' }, undefined],
     ['no model', { name: 'models/gemini' }, undefined],
@@ -32,20 +41,24 @@ describe('what a request may use', () => {
   const url = new URL('https://api.openai.com/v1/files/file-abcd/content?upload_id=up-1');
 
   test('stands in its address and its body, text or bytes', () => {
-    const body = JSON.stringify({ previous_response_id: 'resp_12345', text: 'no file, no profile-1234' });
+    const body = JSON.stringify({ previous_response_id: 'resp_12345', text: 'no file, no profile-1234, no filed-1' });
     for (const content of [body, Buffer.from(body)]) {
       expect(resourcesUsed({ url }, content)).toEqual(['up-1', 'file-abcd', 'files/file-abcd', 'resp_12345']);
     }
+    const short = '{"file_id":"file-1","agent_id":"ag_1","previous_interaction_id":"v1_1","input":"assistant-1, skill_1, video_1"}';
+    expect(resourcesUsed({ url: new URL('https://x.test/v1beta/models/veo-3.0/operations/o1') }, short)).toEqual(
+      expect.arrayContaining(['operations/o1', 'file-1', 'ag_1', 'v1_1', 'assistant-1', 'skill_1', 'video_1']),
+    );
     const plain = new URL('https://generativelanguage.googleapis.com/v1beta/models/flash:generateContent');
     const gemini = { cachedContent: 'cachedContents/a1', contents: [{ parts: [{ fileData: { fileUri: 'https://x/v1beta/files/b2' } }] }] };
     expect(resourcesUsed({ url: plain }, JSON.stringify(gemini))).toEqual(['cachedContents/a1', 'files/b2']);
-    expect(resourcesUsed({ url: plain }, '{"file_id":"0b1c2d3e-aaaa-bbbb-cccc-0123456789ab"}')).toHaveLength(1);
+    expect(resourcesUsed({ url: plain }, '{"file":"0b1c2d3e-aaaa-bbbb-cccc-0123456789ab"}')).toHaveLength(1);
     expect(resourcesUsed({ url: plain }, undefined)).toEqual([]);
   });
 
   test('is not looked for without end', () => {
-    const names = Array.from({ length: 500 }, (_, index) => `file-${10_000 + index}`);
-    expect(resourcesUsed({ url }, names.join(' '))).toHaveLength(100);
+    const names = Array.from({ length: 5000 }, (_, index) => `file-${10_000 + index}`);
+    expect(resourcesUsed({ url }, names.join(' '))).toHaveLength(1000);
   });
 });
 

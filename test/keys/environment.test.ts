@@ -26,6 +26,17 @@ describe('loadKeysFromEnv', () => {
     expect(secretsOf('gemini', Object.fromEntries(Object.entries(env).toReversed()))).toEqual(expected);
   });
 
+  test('takes the variable of exactly that name first, once', () => {
+    const env = { MY_TOKEN_API_KEY: 'second', MY_TOKEN: '"first"', MY_TOKENS: 'x', my_token: 'y' };
+    expect(loadKeysFromEnv('MY_TOKEN', env)).toEqual([
+      { id: secretId('first'), key: 'first', variable: 'MY_TOKEN' },
+      { id: secretId('second'), key: 'second', variable: 'MY_TOKEN_API_KEY' },
+    ]);
+    expect(secretsOf('MY_TOKEN', { MY_TOKEN: 'guard:mine', MY_TOKEN_API_KEY: 'other' })).toEqual(['other']);
+    expect(secretsOf('GEMINI_API_KEY_2', { GEMINI_API_KEY: 'one', GEMINI_API_KEY_2: 'two' })).toEqual(['two']);
+    expect(secretsOf('GEMINI_API_KEYS', { GEMINI_API_KEYS: 'a,b', GEMINI_API_KEY: 'c' })).toEqual(['c', 'a', 'b']);
+  });
+
   test('says where each key came from, and gives backups priority 1', () => {
     const env = { GEMINI_API_KEY: 'a', GEMINI_KEY_Prod: 'b', GEMINI_API_KEY_BACKUP_1: 'c' };
     expect(loadKeysFromEnv('gemini', env)).toEqual([

@@ -114,6 +114,15 @@ describe('normalizeKeys', () => {
     expect(normalize(['a']).keys[0]!.id).toBe(normalize({ env: 'gemini' }, { GEMINI_API_KEY: 'a' }).keys[0]!.id);
   });
 
+  test.each([
+    ['MY_TOKEN', 'neither MY_TOKEN nor MY_TOKEN_API_KEY is set'],
+    ['GEMINI_API_KEY', 'GEMINI_API_KEY is not set'],
+  ])('an environment without %s is said by the names that were looked for', (name, what) => {
+    expect(normalize({ env: name }).warnings).toEqual([
+      `keyManagement.providers["*gemini*"].keys found no key in the environment: ${what}`,
+    ]);
+  });
+
   test('an environment without keys is said', () => {
     expect(normalize({ env: 'gemini' })).toEqual({
       keys: [],

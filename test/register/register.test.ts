@@ -1,6 +1,7 @@
+import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import OpenAI from 'openai';
-import { fetch as undiciFetch, getGlobalDispatcher, pipeline, request, setGlobalDispatcher, type Dispatcher } from 'undici';
+import { Agent, Client, fetch as undiciFetch, getGlobalDispatcher, pipeline, request, setGlobalDispatcher, type Dispatcher } from 'undici';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createGuardedFetch } from '../../src/fetch/index.ts';
 import { ExecutionGuard, executionGuard, guardedExecute } from '../../src/index.ts';
@@ -166,6 +167,55 @@ describe('the global fetch', () => {
       `Bearer ${fakeOpenAIKey('ann')}`,
     ]);
     expect(requests()).toEqual([1, 0]);
+  });
+});
+
+describe('a key of the pool, in a client that holds one', () => {
+  test('is replaced by the best one where the host is that of the API, and goes out as it is to any other host', async () => {
+    const sent: (string | null)[] = [];
+    globalThis.fetch = (_, init) => {
+      sent.push(new Headers(init?.headers).get('authorization'));
+      return Promise.resolve(new Response());
+    };
+    register(config());
+    executionGuard.keys.disable('openai', 'ann');
+    const headers = { authorization: `Bearer ${fakeOpenAIKey('ann')}` };
+    await fetch('https://api.openai.com/v1/models', { headers });
+    await fetch('https://llm.test/v1/models', { headers });
+    expect(sent).toEqual([`Bearer ${fakeOpenAIKey('ben')}`, headers.authorization]);
+    unregister();
+    globalThis.fetch = before.fetch;
+  });
+});
+
+describe('a dispatcher of one\'s own', () => {
+  /** What a server was sent by each of them. */
+  async function sentBy(...send: ((url: string, dispatcher: Agent) => Promise<unknown>)[]): Promise<unknown[]> {
+    const server = await scripted({ body: 'hello' });
+    register(config());
+    const agent = new Agent();
+    for (const each of send) await each(server.url, agent);
+    await agent.close();
+    return server.requests.map(({ headers }) => headers.authorization);
+  }
+
+  test('takes nothing from the global fetch', async () => {
+    const sent = await sentBy(async (url, dispatcher) => (await fetch(url, Object.assign<RequestInit, object>({ headers: placeholder }, { dispatcher }))).text());
+    expect(sent).toEqual([`Bearer ${fakeOpenAIKey('ann')}`]);
+  });
+
+  test('is not guarded in undici\'s own functions and clients, and neither is node:http', async () => {
+    const sent = await sentBy(
+      async (url, dispatcher) => (await request(url, { headers: placeholder, dispatcher })).body.dump(),
+      async (url, dispatcher) => (await undiciFetch(url, { headers: placeholder, dispatcher })).text(),
+      async url => {
+        const client = new Client(url);
+        await (await client.request({ path: '/', method: 'GET', headers: placeholder })).body.dump();
+        await client.close();
+      },
+      url => new Promise(resolve => get(url, { headers: placeholder, agent: false }, answer => answer.resume().once('end', resolve))),
+    );
+    expect(sent).toEqual(Array(4).fill(placeholder.authorization));
   });
 });
 

@@ -5,17 +5,21 @@ import { answersOf } from '../../src/register/variables.ts';
 
 type InterceptEnv = RegisterSection['interceptEnv'];
 
-function read(interceptEnv: InterceptEnv, pools: Record<string, object>) {
+function read(interceptEnv: InterceptEnv, pools: Record<string, object>, env: Record<string, string> = {}) {
   const providers = Object.fromEntries(
     Object.entries(pools).map(([pattern, pool]) => [pattern, { keys: ['a-key'], ...pool }]),
   );
   const { keyManagement } = parseConfig({ keyManagement: { providers } });
-  return answersOf(interceptEnv, keyManagement.providers);
+  return answersOf(interceptEnv, keyManagement.providers, env);
 }
 
 /** The variables that answer, each with what it answers. */
-function answered(interceptEnv: InterceptEnv, pools: Record<string, object>): Record<string, string> {
-  const { answers, issues } = { answers: undefined, ...read(interceptEnv, pools) };
+function answered(
+  interceptEnv: InterceptEnv,
+  pools: Record<string, object>,
+  env?: Record<string, string>,
+): Record<string, string> {
+  const { answers, issues } = { answers: undefined, ...read(interceptEnv, pools, env) };
   if (!answers) throw new Error(`refused: ${issues.length} issues`);
   return Object.fromEntries([...answers].map(([name, { provider, with: kind }]) => [name, `${kind} ${provider}`]));
 }
@@ -31,6 +35,16 @@ describe('the usual ones', () => {
       ACME_API_KEY: 'placeholder acme',
       GEMINI_API_KEY: 'placeholder gemini',
       GOOGLE_GENERATIVE_AI_API_KEY: 'placeholder gemini',
+    });
+  });
+
+  test('are the very variable that holds the key, where there is one of that name', () => {
+    const pools = { acme: { keys: { env: 'MY_TOKEN' } }, other: { keys: { env: 'OTHER' } }, third: {} };
+    expect(answered(true, pools, { MY_TOKEN: 'a-key', third: 'x', THIRD: 'x' })).toEqual({
+      MY_TOKEN: 'placeholder acme',
+      MY_TOKEN_API_KEY: 'placeholder acme',
+      OTHER_API_KEY: 'placeholder other',
+      THIRD_API_KEY: 'placeholder third',
     });
   });
 
