@@ -84,6 +84,7 @@ export class Call implements SlotHolder {
   /** What ended the call from outside: its caller's abort, its deadline, the guard's end. */
   interruption: GuardError | undefined = undefined;
   failure: Failure | undefined = undefined;
+  /** Why the last attempt found no key; undefined where none that comes back could help. */
   blocked: Blocked | undefined = undefined;
   lease: Lease | undefined = undefined;
   /** A key that belongs to no pool: the provider's own environment variable. */

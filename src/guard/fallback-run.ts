@@ -11,8 +11,6 @@ export class FallbackRun {
   last: Call;
   /** The leg that made the last attempt. */
   asked: Call | undefined = undefined;
-  /** There may be another leg to go to. */
-  isPassing = true;
   /** A retry was spent, at whichever leg. */
   hasRetried = false;
 
@@ -29,9 +27,9 @@ export class FallbackRun {
     this.asked = leg;
   }
 
-  /** The leg had rather be left than wait for a key. */
+  /** The leg is left where it has no key: it never waits alone, unless nobody else is to be asked. */
   passesBy(leg: Call): boolean {
-    return this.isPassing && (leg.failure === undefined || isProvidersAffair(leg, leg.failure.fault));
+    return leg.failure === undefined || isProvidersAffair(leg, leg.failure.fault);
   }
 
   get attempts(): number {

@@ -1,6 +1,6 @@
 import type { Blocked } from '../keys/lineup.ts';
 import type { Pool } from '../keys/pool.ts';
-import type { Place, WaitEnd } from '../keys/wait-line.ts';
+import type { Aim, Place, WaitEnd } from '../keys/wait-line.ts';
 import type { Call } from './call.ts';
 import { QueueFullError } from './errors.ts';
 import type { Runtime } from './runtime.ts';
@@ -26,21 +26,29 @@ export async function waitInLine(runtime: Runtime, call: Call, place: Place, blo
  * @throws QueueFullError
  */
 export async function counted<T>(runtime: Runtime, call: Call, wait: () => Promise<T>): Promise<T> {
-  const { lane } = call.provider;
   if (!call.hasBegun) assertRoom(runtime, call);
-  call.hasWaited = true;
-  const weight = call.options.skipQueue ? 0 : 1;
-  lane.waiting += weight;
-  tell(runtime, call, 'waiting');
+  const leave = countIn(runtime, call);
   let went = false;
   try {
     const result = await wait();
     went = true;
     return result;
   } finally {
+    leave(went);
+  }
+}
+
+/** Counts the call as waiting. Returns the way out, for one that goes on or gives up. */
+export function countIn(runtime: Runtime, call: Call): (went: boolean) => void {
+  const { lane } = call.provider;
+  call.hasWaited = true;
+  const weight = call.options.skipQueue ? 0 : 1;
+  lane.waiting += weight;
+  tell(runtime, call, 'waiting');
+  return went => {
     lane.waiting -= weight;
     tell(runtime, call, went ? 'started' : 'left');
-  }
+  };
 }
 
 /** @throws QueueFullError where the call may not wait, because too many others do */
@@ -65,4 +73,27 @@ export function keyWaitLimit(call: Call, pool: Pool, now: number): number {
   if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return call.deadlineAt;
   call.waitLimitAt ??= pool.toSteady(now + maxWaitMs);
   return pool.fromSteady(call.waitLimitAt);
+}
+
+/** A place among those who wait for a key of the pool. */
+export function joinLine(call: Call, pool: Pool, limitAt: number): Place {
+  return pool.line.join(call.priority, limitAt, kindOf(call, pool), aimOf(call));
+}
+
+/** It is through, or has given up. */
+export function leaveLine(call: Call): void {
+  if (!call.place) return;
+  call.place.leave();
+  call.place = undefined;
+}
+
+/** Calls of one kind wait for the same keys: where one cannot have any, none of the others can. */
+function kindOf(call: Call, { limitsTokens }: Pool): unknown {
+  // Keys that refused this call, may not be asked twice, or have not what it uses are closed to it alone.
+  if (call.accusations || call.only || (call.tried && !call.mayRepeat)) return call;
+  return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
+}
+
+function aimOf({ model, options, provider }: Call): Aim {
+  return { model, gateway: options.skipQueue ? undefined : provider.lane };
 }

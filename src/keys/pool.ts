@@ -191,7 +191,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     for (;;) {
       const key = this.choose(lineup, demand, tried);
       if (!key) {
-        this.blocked = demand.only ? this.outlookAmong(demand.only, demand) : lineup.whyBlocked;
+        this.blocked = demand.only ? this.outlookAmong(untried(demand.only, tried), demand) : lineup.whyBlocked;
         return undefined;
       }
       if (this.validatesFirst(key, demand.model)) {
@@ -684,6 +684,10 @@ function isCounted({ usedQuota, quotaGroup }: PoolKey): boolean {
 
 function canServe(key: PoolKey, { model, only }: Demand): boolean {
   return key.servesModel(model) && (only === undefined || only.includes(key));
+}
+
+function untried(keys: readonly PoolKey[], tried: ReadonlySet<PoolKey> | undefined): readonly PoolKey[] {
+  return tried ? keys.filter(key => !tried.has(key)) : keys;
 }
 
 /** What the provider has counted, and what is on its way to it. */

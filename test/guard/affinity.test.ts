@@ -235,6 +235,23 @@ describe('what one key has made', () => {
     expect(found).toHaveLength(1);
   });
 
+  test('a key that refused the call is no reason to look again at once, while another one rests', async () => {
+    const keys = NAMES.map(id => ({ id, key: `secret-of-${id}`, group: id === 'ann' || id === 'cleo' ? 'research' : undefined }));
+    const it = await withFile({ keys, maxWaitMs: 600_000 });
+    const asked: (string | undefined)[] = [];
+    const fate = fateOf(it.guard.execute(({ keyId }) => {
+      asked.push(keyId);
+      if (keyId === 'cleo') throw httpError(401);
+      if (asked.length < 3) throw httpError(429, { 'retry-after': '300' });
+      return 'done';
+    }, { providerName: 'vendor', uses: 'file-1' }));
+    await it.clock.advance(299_999);
+    expect(fate.state).toBe('pending');
+    await it.clock.advance(1);
+    expect(fate.value).toBe('done');
+    expect(asked).toEqual(['cleo', 'ann', 'ann']);
+  });
+
   test('passes to the key that takes the place of its own, at run time or by the configuration', async () => {
     const it = await withFile();
     it.guard.keys.replace('vendor', 'cleo', 'another-secret-of-cleo', { id: 'cleo-2' });

@@ -12,7 +12,9 @@ import {
   QueueFullError,
   RateLimitError,
 } from '../../src/index.ts';
-import { answerOf, fallbackBench, keyOf, type Reply } from './fallbacks-bench.ts';
+import type { ExecutionGuardConfig } from '../../src/guard/config/types.ts';
+import type { CallContext } from '../../src/guard/options.ts';
+import { answerOf, fallbackBench, keyOf, type FallbackBench, type Reply } from './fallbacks-bench.ts';
 import {
   benchOf,
   catching,
@@ -24,6 +26,7 @@ import {
   rejectionOf,
   scripted,
   settle,
+  type Fate,
 } from './support.ts';
 
 const AB = { a: ['a1'], b: ['b1'] };
@@ -571,6 +574,144 @@ describe('When no provider has a key at once', () => {
       expect(fate.value).toBeInstanceOf(how === 'abort' ? AbortedError : ClosedError);
       expect(clock.pending).toEqual({ foreground: 0, background: 0 });
     }
+  });
+});
+
+describe('While a call waits for several providers', () => {
+  /** Both rest: `a` for two seconds, `b` for four. */
+  const resting = async (config: ExecutionGuardConfig = {}): Promise<FallbackBench> => {
+    const bench = fallbackBench(AB, { ...TO_B, ...config, keyManagement: { maxWaitMs: 30_000 } });
+    const refuse = (providerName: string, seconds: number): Promise<unknown> =>
+      rejectionOf(bench.guard.execute(scripted(back(seconds)).fn, { providerName, fallbacks: [], deadlineMs: 1 }));
+    await refuse('a', 2);
+    await refuse('b', 4);
+    return bench;
+  };
+
+  test('another one takes the key it waits for: it goes to the next that is back, without delay', async () => {
+    const { guard, call, asked, clock } = await resting();
+    const fate = call({ deadlineMs: 10_000 });
+    await settle();
+    void guard.execute(held().fn, { providerName: 'a', priority: 5, fallbacks: [] });
+    await clock.advance(3999);
+    expect(fate.state).toBe('pending');
+    await clock.advance(1);
+    expect(fate).toEqual(answerOf('b/b1'));
+    expect(asked).toEqual(['b/b1']);
+  });
+
+  test('a key that is ready before its time is taken, wherever it is', async () => {
+    const { guard, call, asked, clock } = await resting();
+    const fate = call();
+    await clock.advance(1000);
+    guard.keys.resetCooldown('b', 'b1');
+    await settle();
+    expect(fate).toEqual(answerOf('b/b1'));
+    expect(asked).toEqual(['b/b1']);
+    expect(clock.pending).toEqual({ foreground: 0, background: 0 });
+  });
+
+  test('it stands in the line of each, in its order', async () => {
+    const { guard, call, asked, clock, replies } = await resting();
+    Object.assign(replies, { a: () => held().fn(), b: () => held().fn() });
+    call();
+    call();
+    await settle();
+    const last = fateOf(guard.execute(() => 'last', { providerName: 'b', fallbacks: [] }));
+    await settle();
+    expect([guard.explain('a').waiting, guard.explain('b').waiting]).toEqual([2, 3]);
+    // Of no use to anybody: nobody loses a place by it.
+    guard.keys.disable('a', 'a1');
+    guard.keys.enable('a', 'a1');
+    await clock.advance(2000);
+    expect([guard.explain('a').waiting, guard.explain('b').waiting]).toEqual([1, 2]);
+    await clock.advance(2000);
+    expect(asked).toEqual(['a/a1', 'b/b1']);
+    expect(last.state).toBe('pending');
+    expect([guard.explain('a').waiting, guard.explain('b').waiting]).toEqual([0, 1]);
+  });
+
+  test('what it waits for may leave: it waits on for the others', async () => {
+    const { guard, call, clock } = await resting();
+    const fate = call();
+    await settle();
+    guard.keys.remove('a', 'a1');
+    await clock.advance(4000);
+    expect(fate).toEqual(answerOf('b/b1'));
+  });
+
+  test('its deadline ends all of the waiting', async () => {
+    const { guard, call, clock } = await resting();
+    const fate = call({ deadlineMs: 3000 });
+    void guard.execute(held().fn, { providerName: 'a', priority: 5, fallbacks: [] });
+    await clock.advance(3000);
+    expect(fate.value).toBeInstanceOf(DeadlineError);
+    expect([guard.explain('a').waiting, guard.explain('b').waiting]).toEqual([0, 0]);
+    expect(clock.pending).toEqual({ foreground: 0, background: 0 });
+  });
+
+  test('it waits only where the queue has room', async () => {
+    const { guard, call, clock } = await resting({ queue: { maxQueueSize: 1 } });
+    const first = fateOf(guard.execute(() => 'first', { providerName: 'a', fallbacks: [] }));
+    await settle();
+    const second = call();
+    const third = call();
+    await settle();
+    expect([guard.explain('a').waiting, guard.explain('b').waiting]).toEqual([1, 1]);
+    expect(third.value).toBeInstanceOf(QueueFullError);
+    await clock.advance(4000);
+    expect(first.value).toBe('first');
+    expect(second).toEqual(answerOf('b/b1'));
+  });
+
+  test('no key of any of them idles', async () => {
+    const names = ['a', 'b', 'c'];
+    const key = fc.array(fc.integer({ min: 1, max: 9 }), { maxLength: 3 });
+    const caller = fc.record({
+      at: fc.nat(15_000),
+      lasts: fc.integer({ min: 1, max: 8000 }),
+      priority: fc.nat(1),
+      chain: fc.shuffledSubarray(names, { minLength: 1 }),
+    });
+    const pools = fc.array(fc.array(key, { minLength: 1, maxLength: 2 }), { minLength: 3, maxLength: 3 });
+    await fc.assert(
+      fc.asyncProperty(pools, fc.array(caller, { maxLength: 12 }), async (keys, callers) => {
+        const refusals = new Map<string, number[]>();
+        const providers = Object.fromEntries(
+          keys.map((rests, i) => {
+            rests.forEach((each, k) => refusals.set(`${names[i]!}/k${k}`, [...each]));
+            return [names[i]!, { keys: rests.map((_, k) => ({ ...keyOf(`k${k}`), limits: { concurrency: 1 } })) }];
+          }),
+        );
+        const { guard, clock } = benchOf({
+          retry: { maxRetries: 100, jitterMs: 0 },
+          keyManagement: { maxWaitMs: 600_000, providers },
+        });
+        const waiting = new Set<readonly string[]>();
+        const fates: Fate[] = [];
+        for (const { at, lasts, priority, chain } of callers) {
+          const fn = ({ provider, keyId }: CallContext): Promise<string> => {
+            const rest = refusals.get(`${provider}/${keyId}`)?.shift();
+            if (rest !== undefined) throw back(rest);
+            waiting.delete(chain);
+            return new Promise(resolve => clock.setTimeout(() => resolve('done'), lasts));
+          };
+          clock.setTimeout(() => {
+            waiting.add(chain);
+            fates.push(fateOf(guard.execute(fn, { providerName: chain[0]!, fallbacks: chain.slice(1), priority })));
+          }, at);
+        }
+        for (let step = 0; step < 150; step++) {
+          await clock.advance(997);
+          for (const chain of waiting) {
+            expect(chain.filter(name => guard.explain(name).keyId !== undefined)).toEqual([]);
+          }
+        }
+        expect(fates).toEqual(callers.map(() => ({ state: 'resolved', value: 'done' })));
+        expect(clock.pending).toEqual({ foreground: 0, background: 0 });
+      }),
+      { numRuns: 60 },
+    );
   });
 });
 

@@ -4,10 +4,11 @@ import { CircuitOpenError, FallbackError, NoKeyError, QueueFullError } from '../
 import type { Stop } from '../fallback-chains.ts';
 import { fallbackDetails, refusalCodeOf, type Departure } from '../fallback-details.ts';
 import { FallbackRun, isProvidersAffair } from '../fallback-run.ts';
+import { firstTurn, outlookOf, returnsInTime } from '../first-turn.ts';
 import { giveUp } from '../give-up.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
-import { keyWaitLimit } from '../waiting.ts';
+import { assertRoom, joinLine, keyWaitLimit, leaveLine } from '../waiting.ts';
 
 /** Where calls go on. */
 export interface Routes {
@@ -21,7 +22,7 @@ type Visit = Departure | { readonly answer: unknown };
 
 /**
  * Takes a call that its provider cannot serve to the next one of its chain. First it passes by all of them, without
- * waiting for a key; where none has answered, it waits for the key that comes back first.
+ * waiting for a key; where none has answered, it waits for all of them at once.
  */
 export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
   const { clock, counters, events } = runtime;
@@ -33,7 +34,7 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
     leg.isProbe = false;
     leg.breakerEpoch = undefined;
     // It neither takes a slot nor waits for one, to learn that there is no key.
-    if (run.isPassing && isResting(leg)) return { leg, reason: refusalCodeOf(leg), isResting: true };
+    if (!leg.place && isResting(leg)) return { leg, reason: refusalCodeOf(leg), isResting: true };
     let answer: unknown;
     try {
       answer = await next(leg);
@@ -41,6 +42,8 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
       const refusal = refusalOf(leg, error);
       if (!refusal) throw error;
       return { leg, reason: refusal.code, error: refusal, isResting: false };
+    } finally {
+      leaveLine(leg);
     }
     return departureOf(leg) ?? { answer: leg.hasAnswer ? answer : giveUp(runtime, leg) };
   };
@@ -58,24 +61,6 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
     });
   };
 
-  /** The leg whose key is back first, and in time; else one that would use a key that is not ready. */
-  const nextToReturn = (resting: ReadonlySet<Call>): Call | undefined => {
-    let first: Call | undefined;
-    let firstAt = Infinity;
-    const now = clock.now();
-    for (const leg of resting) {
-      const { pool } = leg;
-      if (!pool) continue;
-      leg.now = now;
-      const { at, pending } = pool.outlook(leg);
-      if (!pending && at > Math.max(now, keyWaitLimit(leg, pool, now))) continue;
-      if (first && at >= firstAt) continue;
-      first = leg;
-      firstAt = at;
-    }
-    return first ?? [...resting].find(mayUseFirst);
-  };
-
   const end = (run: FallbackRun, departures: ReadonlyMap<Call, Departure>): unknown => {
     const { asked } = run;
     if (asked?.failure && !asked.failure.thrown) {
@@ -86,26 +71,46 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
     throw new FallbackError(fallbackDetails(run, departures, clock.now()));
   };
 
-  /** Back to those that had no key: each waits as its pool allows, and all of them from now on. */
+  /** Those of the resting legs that the call may wait for: they return in time, and their queues have room. */
+  const awaited = (resting: Set<Call>, departures: Map<Call, Departure>): Call[] => {
+    const now = clock.now();
+    const legs: Call[] = [];
+    let ownQueueFull: QueueFullError | undefined;
+    for (const leg of resting) {
+      if (!returnsInTime(leg, now)) continue;
+      try {
+        if (!leg.hasBegun) assertRoom(runtime, leg);
+        legs.push(leg);
+      } catch (error) {
+        if (!(error instanceof QueueFullError)) throw error;
+        if (leg === leg.origin) ownQueueFull = error;
+        departures.set(leg, { leg, reason: error.code, error, isResting: false });
+        resting.delete(leg);
+      }
+    }
+    if (legs.length === 0 && ownQueueFull) throw ownQueueFull;
+    return legs;
+  };
+
+  /** Back to those that had no key: each is waited for as long as its pool allows, all of them from now on. */
   const waitAlong = async (run: FallbackRun, departures: Map<Call, Departure>, next: Handler): Promise<unknown> => {
-    run.isPassing = false;
     const resting = new Set<Call>();
     for (const { leg, isResting } of departures.values()) {
       if (!isResting || !leg.pool) continue;
       resting.add(leg);
+      // The time of each counts from now on.
       keyWaitLimit(leg, leg.pool, clock.now());
     }
-    for (let leg = nextToReturn(resting); leg; leg = nextToReturn(resting)) {
+    for (;;) {
+      const leg = (await firstTurn(runtime, run, awaited(resting, departures))) ?? useFirst([...resting], clock.now());
+      if (!leg) return end(run, departures);
       const before = departures.get(run.last);
       if (before && leg !== run.last) moveOn(before, leg);
-      const { attempts } = leg;
       const outcome = await visit(leg, run, next);
       if ('answer' in outcome) return outcome.answer;
       departures.set(leg, outcome);
-      // What waiting has not helped once, it will not help.
-      if (!outcome.isResting || leg.attempts === attempts) resting.delete(leg);
+      if (!outcome.isResting) resting.delete(leg);
     }
-    return end(run, departures);
   };
 
   const along = async (call: Call, stops: readonly Stop[], next: Handler): Promise<unknown> => {
@@ -141,8 +146,8 @@ export function fallbackStage(runtime: Runtime, routes: Routes): Stage {
 function isResting(leg: Call): boolean {
   const { pool } = leg;
   if (!pool || pool.settings.fallbackBehavior === 'useEnvironment') return false;
-  const { at } = pool.outlook(leg);
-  return at > leg.now;
+  leg.blocked = outlookOf(leg, pool);
+  return leg.blocked.at > leg.now;
 }
 
 /** A refusal that another provider need not share. A full queue is the caller's answer, where it is the first one's. */
@@ -160,7 +165,15 @@ function departureOf(leg: Call): Departure | undefined {
   return { leg, reason: failure?.fault.kind ?? refusal, isResting: end === 'no-key' };
 }
 
-/** Its pool would rather use a key that is not ready than none. */
-function mayUseFirst({ attempts, pool }: Call): boolean {
-  return pool?.settings.fallbackBehavior === 'useFirst' && attempts === 0;
+/** The leg whose pool would rather use a key that is not ready than none. */
+function useFirst(resting: readonly Call[], now: number): Call | undefined {
+  for (const leg of resting) {
+    const { attempts, pool, takeFirst } = leg;
+    if (pool?.settings.fallbackBehavior !== 'useFirst' || attempts > 0 || takeFirst) continue;
+    leg.takeFirst = true;
+    // Who waits does not go before it: they want a key that is ready.
+    leg.place = joinLine(leg, pool, now);
+    return leg;
+  }
+  return undefined;
 }

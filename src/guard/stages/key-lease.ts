@@ -9,6 +9,7 @@ import { NoKeyError } from '../errors.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { whenStreamEnds } from '../stream.ts';
+import { leaveLine } from '../waiting.ts';
 
 const NOTHING = Promise.resolve(undefined);
 
@@ -36,10 +37,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   };
 
   const begin = (call: Call, next: Handler): Promise<unknown> => {
-    if (call.place) {
-      call.place.leave();
-      call.place = undefined;
-    }
+    leaveLine(call);
     return next(call);
   };
 

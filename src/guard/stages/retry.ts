@@ -2,13 +2,12 @@ import type { Fault } from '../../faults/fault.ts';
 import { isCorrelated, type Accusation } from '../../keys/accusation.ts';
 import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
-import type { Aim } from '../../keys/wait-line.ts';
 import type { Call, RetryBudget } from '../call.ts';
 import { discard } from '../discard.ts';
 import { giveUp } from '../give-up.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
-import { counted, keyWaitLimit, waitInLine } from '../waiting.ts';
+import { counted, joinLine, keyWaitLimit, leaveLine, waitInLine } from '../waiting.ts';
 
 /**
  * The only loop. Two budgets: a key's fault moves on to the next ready key at once and spends nothing; a
@@ -46,10 +45,9 @@ export function retryStage(runtime: Runtime): Stage {
   };
 
   const waitInTime = async (call: Call, pool: Pool, blocked: Blocked): Promise<boolean> => {
-    if (call.run?.passesBy(call)) return false;
     const limitAt = keyWaitLimit(call, pool, clock.now());
     if (blocked.at > limitAt && !blocked.pending) return false;
-    call.place ??= pool.line.join(call.priority, limitAt, kindOf(call, pool), aimOf(call));
+    call.place ??= joinLine(call, pool, limitAt);
     return (await waitInLine(runtime, call, call.place, blocked)) === 'try';
   };
 
@@ -67,7 +65,10 @@ export function retryStage(runtime: Runtime): Stage {
 
   /** Gets a key for an attempt that found none. False where there is none to be had. */
   const findKey = (call: Call, budget: RetryBudget): boolean | Promise<boolean> => {
-    if (call.accusations && call.pool && !hasHope(call.pool, call, call.accusations)) return false;
+    if (call.accusations && call.pool && !hasHope(call.pool, call, call.accusations)) {
+      call.blocked = undefined;
+      return false;
+    }
     if (!call.tried || call.mayRepeat) return waitForKey(call);
     // All that are ready were tried: a second try of one of them costs a retry.
     if (maySpend(budget)) return (budget.isGranted = call.mayRepeat = true);
@@ -78,8 +79,8 @@ export function retryStage(runtime: Runtime): Stage {
   const waitForOther = (call: Call): boolean | Promise<boolean> => {
     const { pool, blocked, tried } = call;
     if (!pool || !blocked || !tried) return false;
-    const other = pool.outlookOf(call, tried);
-    return waitInTime(call, pool, { ...other, seen: blocked.seen });
+    call.blocked = { ...pool.outlookOf(call, tried), seen: blocked.seen };
+    return call.run?.passesBy(call) ? false : waitInTime(call, pool, call.blocked);
   };
 
   /** Before the same key or provider is tried again. False, at once, where it must not be. */
@@ -137,8 +138,7 @@ export function retryStage(runtime: Runtime): Stage {
         call.now = clock.now();
       }
     } finally {
-      call.place?.leave();
-      call.place = undefined;
+      leaveLine(call);
       call.pipeline.attemptsEnded(call);
     }
   };
@@ -159,17 +159,6 @@ function hasHope(pool: Pool, call: Call, accusations: readonly Accusation[]): bo
   if (pool.hasUndoubted(call, accused)) return true;
   for (const { fault } of accusations) pool.settlement.acquitSuspects(fault.kind);
   return false;
-}
-
-/** Calls of one kind wait for the same keys: where one cannot have any, none of the others can. */
-function kindOf(call: Call, { limitsTokens }: Pool): unknown {
-  // Keys that refused this call, may not be asked twice, or have not what it uses are closed to it alone.
-  if (call.accusations || call.only || (call.tried && !call.mayRepeat)) return call;
-  return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
-}
-
-function aimOf({ model, options, provider }: Call): Aim {
-  return { model, gateway: options.skipQueue ? undefined : provider.lane };
 }
 
 function mayTakeFirst({ pool, attempts, takeFirst }: Call): boolean {
