@@ -25,6 +25,7 @@ export {
   PoolExhaustedError,
   QueueFullError,
   RateLimitError,
+  StoreError,
   type AttemptRecord,
   type ConfigIssue,
   type GuardErrorCode,
@@ -54,4 +55,5 @@ export type { CallContext, ExecuteOptions, GuardedFunction, Usage } from './guar
 export { canMakeRequest, executionGuard, guardedExecute, isProviderHealthy } from './guard/singleton.ts';
 export type { ExecutionStats, ProviderStatus, RuleUsage } from './guard/stats.ts';
 export { loadKeysFromEnv, type LoadedKey } from './keys/environment.ts';
+export type { StateStore } from './state/store.ts';
 export type { ReadyKeys, SelectionRequest, SelectionStrategy, StrategyFactory, KeyView } from './strategies/strategy.ts';

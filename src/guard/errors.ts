@@ -36,6 +36,7 @@ export type GuardErrorCode =
   | 'ATTEMPT_TIMEOUT'
   | 'ABORTED'
   | 'CLOSED'
+  | 'STORE_UNAVAILABLE'
   | 'CONFIG_INVALID';
 
 export interface GuardErrorDetails {
@@ -342,6 +343,24 @@ export class ClosedError extends GuardError {
 
   constructor(details: GuardErrorDetails = {}) {
     super('CLOSED', 'The guard is closed. Create a new one for further calls.', details);
+  }
+}
+
+/** The processes share their state in a store that cannot be reached, and the store says to wait for it. */
+export class StoreError extends GuardError {
+  declare readonly code: 'STORE_UNAVAILABLE';
+
+  static {
+    this.prototype.name = 'StoreError';
+  }
+
+  constructor(details: GuardErrorDetails = {}) {
+    super(
+      'STORE_UNAVAILABLE',
+      'The store that the processes share cannot be reached. Call again when it is back, or let each process go on ' +
+        "with its share: onStoreFailure: 'local'.",
+      details,
+    );
   }
 }
 

@@ -22,6 +22,7 @@ import { sessionOf } from './request.ts';
 import type { Runtime } from './runtime.ts';
 import { SessionLimits, type Rules } from './session-limits.ts';
 import { sharedGuard } from './shared.ts';
+import type { StoreConnection } from '../state/store.ts';
 import { admissionStage } from './stages/admission.ts';
 import { attemptHandler } from './stages/attempt.ts';
 import { circuitBreakerStage } from './stages/circuit-breaker.ts';
@@ -66,6 +67,7 @@ export class ExecutionGuard {
   readonly #directory: Directory;
   readonly #providers: ProviderTable;
   readonly #persistence: Persistence;
+  readonly #store: StoreConnection | undefined;
   #chains: FallbackChains;
   readonly #routes: Routes;
   #pipeline: Pipeline;
@@ -93,15 +95,22 @@ export class ExecutionGuard {
       limits: new SessionLimits(rulesOf(resolved), resolved.rateLimiting.maxSessions, clock),
       counters: { totalRetries: 0, successAfterRetry: 0, finalFailures: 0 },
     };
-    this.#providers = new ProviderTable(resolved, clock, (provider, state) => {
-      this.#persistence.touched();
-      if (events.heard('breaker')) events.emit('breaker', { provider, state });
-    });
+    this.#store = resolved.store?.open({ clock, warn });
+    this.#providers = new ProviderTable(
+      resolved,
+      clock,
+      (provider, state) => {
+        this.#persistence.touched();
+        if (events.heard('breaker')) events.emit('breaker', { provider, state });
+      },
+      this.#store,
+    );
     this.#directory = new Directory({
       clock,
       random,
       env,
       warn,
+      store: this.#store,
       onKeyChange: (pool, change) => {
         if (events.heard('key')) events.emit('key', { pool: pool.pattern, ...change });
       },
@@ -137,8 +146,8 @@ export class ExecutionGuard {
    * Runs `fn` through the pipeline. Resolves to what it resolves to, as it is; rejects with what it throws,
    * the same object, once no attempt is left. `context` is a provider's name, or options.
    *
-   * @throws RateLimitError, QueueFullError, CircuitOpenError, PoolExhaustedError, NoKeyError, DeadlineError,
-   * AttemptTimeoutError, AbortedError, ClosedError; FallbackError where a chain is used up; ConfigError where an
+   * @throws RateLimitError, QueueFullError, CircuitOpenError, PoolExhaustedError, NoKeyError, StoreError,
+   * DeadlineError, AttemptTimeoutError, AbortedError, ClosedError; FallbackError where a chain is used up; ConfigError where an
    * option is not what it should be
    */
   execute<T>(fn: GuardedFunction<T>, context?: string | ExecuteOptions): Promise<T> {
@@ -179,6 +188,9 @@ export class ExecutionGuard {
     if (this.#closed) throw new ClosedError();
     const config = mergeConfig(this.#runtime.config, update);
     assertProfiles(config);
+    if (config.store !== this.#runtime.config.store) {
+      throw new ConfigError([{ path: 'store', message: 'cannot be changed while the guard lives; make a new guard' }]);
+    }
     this.#runtime.config = config;
     this.#runtime.deduplicator.configure(config.deduplication);
     this.#runtime.limits.configure(rulesOf(config), config.rateLimiting.maxSessions);
@@ -265,6 +277,7 @@ export class ExecutionGuard {
     this.keys.close();
     this.#persistence.close();
     this.#directory.close();
+    this.#store?.close();
   }
 
   async #run(call: Call): Promise<unknown> {

@@ -103,6 +103,13 @@ export class ProviderBreaker {
     this.trip();
   }
 
+  /** Another process has found the provider failing. */
+  openUntilAtLeast(until: number): void {
+    if (this.state === 'OPEN' && this.clock.now() + this.retryAfterMs >= until) return;
+    this.trip();
+    this.openUntil = Math.min(this.openUntil, until);
+  }
+
   /** Runs `probe` if it is the one to go; false where the breaker is open or another probe is out. */
   async tryProbe(probe: Probe): Promise<boolean> {
     if (this.state === 'OPEN') return false;

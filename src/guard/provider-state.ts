@@ -3,6 +3,7 @@ import type { FaultProfile } from '../faults/fault.ts';
 import { profileFor } from '../faults/profiles.ts';
 import type { ResolvedConfig } from './config/types.ts';
 import { Generations, type Member } from './deduplication/generations.ts';
+import type { BreakerStore, StoreConnection } from '../state/store.ts';
 import { Lane } from './lane.ts';
 import { ProviderBreaker, type BreakerData, type BreakerState } from './provider-breaker.ts';
 
@@ -109,15 +110,20 @@ export class ProviderTable {
   private readonly table = new Generations<ProviderState>(MAX_PROVIDERS);
   private config: ResolvedConfig;
   private last: ProviderState | undefined;
+  /** Where several processes share what they know. */
+  private readonly shared: BreakerStore | undefined;
+  private isAdopting = false;
 
   constructor(
     config: ResolvedConfig,
     clock: Clock,
     onBreakerChange: (provider: string, state: BreakerState) => void,
+    store?: StoreConnection,
   ) {
     this.config = config;
     this.clock = clock;
     this.onBreakerChange = onBreakerChange;
+    this.shared = store?.breakers({ breakerChanged: (provider, openUntil) => this.adopt(provider, openUntil) });
   }
 
   configure(config: ResolvedConfig): void {
@@ -139,8 +145,12 @@ export class ProviderTable {
         new Lane(laneSettings(this.config), this.clock),
         new ProviderBreaker(this.config.circuitBreaker, this.clock, breakerState => {
           this.onBreakerChange(name, breakerState);
+          this.tell(name, breakerState);
         }),
       );
+      this.table.put(name, state);
+      const openUntil = this.shared?.openUntil(name) ?? 0;
+      if (openUntil > 0) this.adopt(name, openUntil);
     }
     this.table.put(name, state);
     this.last = state;
@@ -151,6 +161,23 @@ export class ProviderTable {
   restore(name: string, { breaker, ...data }: ProviderData): void {
     const { enabled, circuitBreaker } = this.config;
     this.of(name).restore(enabled && circuitBreaker.enabled && breaker ? { ...data, breaker } : data);
+  }
+
+  /** Another process has opened the provider's breaker, or closed it. */
+  private adopt(name: string, openUntil: number): void {
+    const { enabled, circuitBreaker } = this.config;
+    const breaker = this.table.get(name)?.breaker;
+    if (!breaker || !enabled || !circuitBreaker.enabled) return;
+    this.isAdopting = true;
+    if (openUntil > 0) breaker.openUntilAtLeast(openUntil);
+    else if (!breaker.isClosed) breaker.reset();
+    this.isAdopting = false;
+  }
+
+  private tell(name: string, state: BreakerState): void {
+    if (!this.shared || this.isAdopting || state === 'HALF_OPEN') return;
+    const leftMs = this.table.get(name)?.breaker.retryAfterMs ?? 0;
+    this.shared.tell(name, state === 'OPEN' ? this.clock.now() + leftMs : 0);
   }
 
   find(name: string): ProviderState | undefined {

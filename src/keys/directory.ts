@@ -2,6 +2,7 @@ import type { Clock, Random } from '../clock.ts';
 import { nextMidnight } from '../faults/calendar.ts';
 import { profileFor } from '../faults/profiles.ts';
 import { strategyFactory } from '../strategies/index.ts';
+import type { StoreConnection } from '../state/store.ts';
 import type { SelectionStrategy, StrategyFactory } from '../strategies/strategy.ts';
 import type { FaultProfile } from '../faults/fault.ts';
 import type { Affinity } from './affinity.ts';
@@ -42,6 +43,8 @@ export interface DirectoryDependencies {
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly warn: (message: string) => void;
   readonly onKeyChange: (pool: Pool, change: KeyChange) => void;
+  /** Where several processes share what they know. */
+  readonly store?: StoreConnection | undefined;
 }
 
 const DEFAULT_VALIDATE_TIMEOUT_MS = 10_000;
@@ -174,9 +177,15 @@ export class Directory {
   }
 
   private create(settings: PoolSettings): Pick<Entry, 'pool' | 'healthCheck'> {
-    const { clock, random, onKeyChange } = this.dependencies;
+    const { clock, random, onKeyChange, store } = this.dependencies;
     const { watcher } = this;
-    const pool: Pool = new Pool(settings, { clock, random, watcher, onKeyChange: change => onKeyChange(pool, change) });
+    const pool: Pool = new Pool(settings, {
+      clock,
+      random,
+      watcher,
+      store,
+      onKeyChange: change => onKeyChange(pool, change),
+    });
     return { pool, healthCheck: new HealthCheck(pool, clock) };
   }
 }

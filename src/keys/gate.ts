@@ -21,6 +21,8 @@ export class Gate {
   lastInLine = false;
   /** A probe is out and has until then to settle; 0 when none is. */
   probeUntil = 0;
+  /** Hears of every change, where other processes are to hear of it. */
+  onChange: (() => void) | undefined = undefined;
 
   /** The earliest time an attempt may go through; `now` where it may at once. */
   availableAt(now: number): number {
@@ -64,6 +66,7 @@ export class Gate {
     this.reason = reason;
     this.lastInLine = state === 'suspect';
     this.probeUntil = 0;
+    this.onChange?.();
   }
 
   /** A probe, or a call leased since the gate opened, was answered. */
@@ -74,6 +77,7 @@ export class Gate {
     this.lastInLine = false;
     this.reason = '';
     if (this.strikes > 0) this.strikes--;
+    this.onChange?.();
   }
 
   /** The clock was set back by so much: what lies ahead comes as soon as it would have come. */
@@ -85,8 +89,8 @@ export class Gate {
 
   /** A person vouches for it. */
   reset(): void {
-    this.recover();
     this.strikes = 0;
+    this.recover();
   }
 
   /** What it is now, to be put back by {@link restore} when an accusation turns out to be nobody's fault. */
@@ -98,6 +102,12 @@ export class Gate {
   restore(snapshot: GateSnapshot): void {
     Object.assign(this, snapshot);
     this.probeUntil = 0;
+    this.onChange?.();
+  }
+
+  /** What another process has found out, and told already. */
+  adopt({ state, until, since, strikes, reason, lastInLine, probeUntil }: GateSnapshot & Pick<Gate, 'probeUntil'>): void {
+    Object.assign(this, { state, until, since, strikes, reason, lastInLine, probeUntil });
   }
 }
 

@@ -14,6 +14,8 @@ const OPEN: GateView = Object.freeze(new Gate());
  * never are, and there may be a hundred thousand keys.
  */
 export abstract class Gated {
+  /** Where other processes are to hear of its gates: told of each that is made. */
+  onGate: ((gate: Gate, model: string | undefined, owner: Gated) => void) | undefined = undefined;
   private own: Gate | undefined = undefined;
   private models: ModelGates | undefined = undefined;
 
@@ -29,8 +31,9 @@ export abstract class Gated {
 
   /** The gate for one model, or for all, to be closed or opened. */
   gateOf(model: string | undefined): Gate {
-    if (model === undefined) return (this.own ??= new Gate());
-    return (this.models ??= new ModelGates()).of(model);
+    if (model === undefined) return (this.own ??= this.made(new Gate(), undefined));
+    const models = (this.models ??= new ModelGates());
+    return models.get(model) ?? models.set(model, this.made(new Gate(), model));
   }
 
   /** The earliest time an attempt may go through; `now` where it may at once. */
@@ -50,10 +53,10 @@ export abstract class Gated {
 
   /** What was closed there is closed here, for as long; what is closed here already stays so for at least as long. */
   inherit(other: Gated): void {
-    if (other.own) this.own = later(this.own, other.own);
+    if (other.own) this.own = this.made(later(this.own, other.own), undefined);
     for (const [model, gate] of other.models?.entries() ?? []) {
       const models = (this.models ??= new ModelGates());
-      models.set(model, later(models.get(model), gate));
+      models.set(model, this.made(later(models.get(model), gate), model));
     }
   }
 
@@ -81,6 +84,11 @@ export abstract class Gated {
   *gatesByModel(): Generator<[model: string | undefined, gate: Gate]> {
     if (this.own) yield [undefined, this.own];
     if (this.models) yield* this.models.entries();
+  }
+
+  private made(gate: Gate, model: string | undefined): Gate {
+    this.onGate?.(gate, model, this);
+    return gate;
   }
 }
 

@@ -4,6 +4,7 @@ import type { Lease } from './lease.ts';
 import { LearnedQuota, NAMELESS, type LearnedData } from './learned-quota.ts';
 import type { UnderWay } from './learned-limit.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
+import type { SharedShortage } from './shared-shortage.ts';
 
 const NO_NAMES = new Set<string>();
 
@@ -13,6 +14,8 @@ export class QuotaGroup extends Gated {
   quota: Quota | undefined;
   /** What the provider's answers say is left; undefined while they have said nothing. */
   learned: LearnedQuota | undefined = undefined;
+  /** Set where other processes have used it up. */
+  shortage: SharedShortage | undefined = undefined;
   inFlight = 0;
   /** Leases under way, oldest first, linked through the leases themselves. */
   private oldest: Lease | undefined;
@@ -23,6 +26,9 @@ export class QuotaGroup extends Gated {
   readonly isNamed: boolean;
   /** What the provider calls it. */
   readonly names: Set<string>;
+  /** As declared. */
+  limits: QuotaLimits | undefined = undefined;
+  private share = 1;
   private leases = 0;
   private first: PoolKey | undefined;
   private others: Set<PoolKey> | undefined;
@@ -36,7 +42,14 @@ export class QuotaGroup extends Gated {
   }
 
   configure(limits: QuotaLimits | undefined, dayReset: DayReset | undefined): void {
-    this.quota = Quota.of(limits, dayReset, this.quota);
+    this.limits = limits;
+    this.quota = Quota.of(limits, dayReset, this.quota, this.share);
+  }
+
+  /** So many processes make do with its limits, each for itself. */
+  divide(share: number, dayReset: DayReset | undefined): void {
+    this.share = share;
+    this.configure(this.limits, dayReset);
   }
 
   join(key: PoolKey): void {
@@ -133,6 +146,7 @@ export class QuotaGroup extends Gated {
 
   override setBack(byMs: number): void {
     super.setBack(byMs);
+    this.shortage = undefined;
     this.learned?.setBack(byMs);
     for (let lease = this.oldest; lease; lease = lease.newer) lease.setBack(byMs);
   }

@@ -13,6 +13,8 @@ export interface GroupSettings {
 
 /** Which keys of a pool share a quota: as declared, else as the provider's answers tell, else none do. */
 export class Groups {
+  /** Hears of every group that is made. */
+  onGroup: ((group: QuotaGroup) => void) | undefined = undefined;
   private readonly byId = new Map<string, QuotaGroup>();
   /** Groups by what providers call them; one organization may have several names. */
   private readonly byName = new Map<string, QuotaGroup>();
@@ -111,6 +113,7 @@ export class Groups {
       group = new QuotaGroup(id, isNamed);
       this.limit(group);
       this.byId.set(id, group);
+      this.onGroup?.(group);
     }
     return group;
   }

@@ -10,6 +10,7 @@ import type { Lease } from './lease.ts';
 import { maskSecret } from './mask.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { Quota, type DayReset } from './quota.ts';
+import type { SharedShortage } from './shared-shortage.ts';
 
 /** After this many attempts at once a recovered key counts as fully back. */
 const RAMP_END = 16;
@@ -35,6 +36,8 @@ export class PoolKey extends Gated implements KeyView {
   /** Attempts under way stay with the group they began in. */
   quotaGroup: QuotaGroup;
   private quota: Quota | undefined;
+  /** Set where other processes have used it up. */
+  shortage: SharedShortage | undefined = undefined;
   inFlight = 0;
   /** Taken out of use by a person, with the reason; survives every success. */
   held: string | undefined;
@@ -58,6 +61,7 @@ export class PoolKey extends Gated implements KeyView {
 
   #settings: NormalizedKey;
   readonly #secret: string;
+  private share = 1;
   private accepts: ((model: string) => boolean) | undefined;
 
   constructor(settings: NormalizedKey, position: number, group: QuotaGroup) {
@@ -82,6 +86,12 @@ export class PoolKey extends Gated implements KeyView {
 
   get mask(): string {
     return maskSecret(this.#secret);
+  }
+
+  /** See {@link Gate.setBack}. What the store has said is asked again. */
+  override setBack(byMs: number): void {
+    super.setBack(byMs);
+    this.shortage = undefined;
   }
 
   get weight(): number {
@@ -121,7 +131,13 @@ export class PoolKey extends Gated implements KeyView {
   reconfigure(settings: NormalizedKey, dayReset: DayReset | undefined): void {
     this.#settings = settings;
     this.accepts = modelFilter(settings);
-    if (this.quota) this.quota = Quota.of(settings.limits, dayReset, this.quota);
+    if (this.quota) this.quota = Quota.of(settings.limits, dayReset, this.quota, this.share);
+  }
+
+  /** So many processes make do with its limits, each for itself. */
+  divide(share: number, dayReset: DayReset | undefined): void {
+    this.share = share;
+    if (this.quota) this.quota = Quota.of(this.#settings.limits, dayReset, this.quota, share);
   }
 
   hasSecret(secret: string): boolean {
@@ -141,6 +157,9 @@ export class PoolKey extends Gated implements KeyView {
     if (this.held !== undefined || this.draining) return Infinity;
     const group = this.quotaGroup;
     let at = Math.max(this.opensAt(model, now), group.opensAt(model, now));
+    if (at > now) return at;
+    if (this.shortage !== undefined) at = this.shortage.availableAt(demand, now);
+    if (group.shortage !== undefined) at = Math.max(at, group.shortage.availableAt(demand, now));
     if (at > now) return at;
     const quota = this.quotaFor(dayReset);
     if (this.inFlight > 0 && this.inFlight >= this.mostInFlight(quota)) {
@@ -213,7 +232,7 @@ export class PoolKey extends Gated implements KeyView {
   /** Created when the key is first looked at: an idle key pays for no window. */
   quotaFor(dayReset: DayReset | undefined): Quota | undefined {
     if (this.quota === undefined && this.#settings.limits !== undefined) {
-      this.quota = Quota.of(this.#settings.limits, dayReset);
+      this.quota = Quota.of(this.#settings.limits, dayReset, undefined, this.share);
     }
     return this.quota;
   }

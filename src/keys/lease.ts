@@ -1,4 +1,5 @@
 import type { Fault } from '../faults/fault.ts';
+import type { Receipt } from '../state/store.ts';
 import type { Accusation } from './accusation.ts';
 import type { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
@@ -43,6 +44,8 @@ export class Lease {
   expiresAt: number;
   /** Called once, when the lease is over: its holder need not look out for the end any more. */
   whenReleased: (() => void) | undefined = undefined;
+  /** What the processes that share state have counted for it; undefined where none do, or nothing is limited. */
+  receipt: Receipt | undefined = undefined;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
   /** What its answer says of limits was heard. */
@@ -102,6 +105,7 @@ export class Lease {
   release(now: number): void {
     if (this.released) return;
     this.released = true;
+    if (this.receipt !== undefined) this.receipt.release();
     this.holder.onReleased(this, now);
     this.whenReleased?.();
     this.whenReleased = undefined;
@@ -127,6 +131,7 @@ export class Lease {
     this.key.usedQuota?.refund(this.settledTokens, this.at, now);
     this.group.quota?.refund(this.settledTokens, this.at, now);
     this.group.learned?.adjust(this, -1, -this.settledTokens, now);
+    this.receipt?.correct(-1, -Math.ceil(this.settledTokens));
     this.settledTokens = 0;
     this.holder.onTokensFreed(this);
     this.release(now);
@@ -151,6 +156,7 @@ export class Lease {
     if (used > 0 && used !== this.settledTokens) {
       const freed = used < this.settledTokens;
       this.key.settleTokens(this, this.settledTokens, used, now);
+      this.receipt?.correct(0, Math.ceil(used) - Math.ceil(this.settledTokens));
       this.settledTokens = used;
       if (freed) this.holder.onTokensFreed(this);
     }

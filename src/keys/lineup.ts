@@ -35,6 +35,8 @@ export interface LineupOptions {
   readonly dayReset: DayReset | undefined;
 }
 
+/** Keys that are looked at for a second choice: most of those in a tier are ready. */
+const MOST_LOOKED_AT = 32;
 /** Suspects stand behind every tier. */
 const LAST_RESORT = Infinity;
 
@@ -136,6 +138,22 @@ export class Lineup {
         pending: pending || this.pendingParked > 0,
       };
     }
+    return found;
+  }
+
+  /** Keys that {@link find} would find, one after the other, if each were taken. */
+  findSeveral(demand: Demand, except: ReadonlySet<PoolKey>, most: number): PoolKey[] {
+    const found: PoolKey[] = [];
+    const passedOver: PoolKey[] = [];
+    for (const tier of this.tiers) {
+      while (tier.ready.size > 0 && found.length < most && passedOver.length < MOST_LOOKED_AT) {
+        const key = propose(tier, demand);
+        if (!except.has(key) && key.availableAt(demand, this.options.dayReset) <= demand.now) found.push(key);
+        this.leave(tier, key);
+        passedOver.push(key);
+      }
+    }
+    for (const key of passedOver) this.enter(key);
     return found;
   }
 

@@ -11,13 +11,7 @@ export class ModelGates {
     return this.gates.get(model);
   }
 
-  of(model: string): Gate {
-    let gate = this.gates.get(model);
-    if (!gate) this.set(model, (gate = new Gate()));
-    return gate;
-  }
-
-  set(model: string, gate: Gate): void {
+  set(model: string, gate: Gate): Gate {
     if (this.gates.size >= MAX_MODELS && !this.gates.has(model)) {
       for (const oldest of this.gates.keys()) {
         this.gates.delete(oldest);
@@ -25,6 +19,7 @@ export class ModelGates {
       }
     }
     this.gates.set(model, gate);
+    return gate;
   }
 
   entries(): Iterable<[string, Gate]> {

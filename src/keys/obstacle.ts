@@ -90,6 +90,13 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
     pending: false,
     concerns,
   });
+  for (const [shortage, where] of [[key.shortage, ''], [key.quotaGroup.shortage, ' of its group']] as const) {
+    if (!shortage || shortage.availableAt({ tokens }, now) <= now) continue;
+    const { at, why } = shortage;
+    if (why === 'busy') return { ...busy(`concurrency limit${where} reached by all processes together`), at };
+    if (why === 'requests') return exhausted(at, 'all', `quota${where} used up by all processes together`);
+    return exhausted(at, 'call', `token quota${where} has no room for ${Math.max(1, tokens)}, over all processes`);
+  }
   if (key.ramp > 0 && key.inFlight >= key.ramp) return busy('recovering: few attempts at a time');
   const needed = Math.max(1, tokens);
   const { quotaGroup } = key;

@@ -1,6 +1,7 @@
 import type { Clock, Random } from '../clock.ts';
 import type { Fault, FaultProfile } from '../faults/fault.ts';
 import type { LimitReading } from '../faults/limits.ts';
+import type { StoreConnection } from '../state/store.ts';
 import type { StrategyFactory } from '../strategies/strategy.ts';
 import type { Accusation } from './accusation.ts';
 import type { Affinity } from './affinity.ts';
@@ -17,6 +18,7 @@ import { Lineup, type Blocked } from './lineup.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
+import { SharedPool, type SharedPoolHost } from './shared-pool.ts';
 import { Settlement, type CooldownSettings, type KeyChange, type SettlementPool } from './settlement.ts';
 import { Validation, type Validate } from './validation.ts';
 import { WaitLine } from './wait-line.ts';
@@ -79,15 +81,19 @@ export interface PoolDependencies {
   readonly random: Random;
   readonly onKeyChange: (change: KeyChange) => void;
   readonly watcher?: PoolWatcher | undefined;
+  /** Where several processes share what they know. */
+  readonly store?: StoreConnection | undefined;
 }
 
 /** The keys behind one pattern: who is in it, and which one goes next. */
-export class Pool implements LeaseHolder, SettlementPool {
+export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   readonly pattern: string;
   readonly line: WaitLine;
   readonly settlement: Settlement;
   readonly validation: Validation;
   readonly attachments = new Attachments();
+  /** Undefined where this process alone uses the keys. */
+  readonly shared: SharedPool | undefined;
   settings: PoolSettings;
   watcher: PoolWatcher | undefined;
 
@@ -126,6 +132,10 @@ export class Pool implements LeaseHolder, SettlementPool {
     this.groups = new Groups(settings);
     this.settlement = new Settlement(this);
     this.validation = new Validation(this, dependencies.clock);
+    const { clock, store } = dependencies;
+    const shared = store && new SharedPool(this, settings.pattern, store, clock);
+    this.shared = shared;
+    if (shared) this.groups.onGroup = group => shared.watchGroup(group);
     this.configure(settings);
   }
 
@@ -230,6 +240,39 @@ export class Pool implements LeaseHolder, SettlementPool {
 
   get whyBlocked(): Blocked {
     return this.blocked;
+  }
+
+  /** Keys that would do as well as `first`, the best one first. Nothing is taken. */
+  alternatives(demand: Demand, except: ReadonlySet<PoolKey> | undefined, first: PoolKey, most: number): PoolKey[] {
+    const passedOver = new Set(except).add(first);
+    if (demand.only) {
+      return demand.only.filter(key => canServe(key, demand) && this.isReady(key, demand, passedOver)).slice(0, most);
+    }
+    const found: PoolKey[] = [];
+    if (demand.affinity !== undefined) {
+      for (const key of this.preferredBy(demand.affinity, demand.model)) {
+        if (found.length === most || !this.isFit(key, demand, passedOver)) continue;
+        found.push(key);
+        passedOver.add(key);
+      }
+    }
+    const others = this.lineupFor(demand.model).findSeveral(demand, passedOver, most - found.length);
+    return [...found, ...others.filter(key => !this.validatesFirst(key, demand.model))];
+  }
+
+  /**
+   * Takes that very key, whatever is used of it: somebody who knows better has found room. Undefined where it is shut,
+   * or has been taken out.
+   */
+  leaseOf(key: PoolKey, demand: Demand): Lease | undefined {
+    const { model, now } = demand;
+    if (key.held !== undefined || key.draining || !canServe(key, demand)) return undefined;
+    if (key.opensAt(model, now) > now || key.quotaGroup.opensAt(model, now) > now) return undefined;
+    return this.take(this.lineupFor(demand.model), key, demand);
+  }
+
+  quotaGroups(): Iterable<QuotaGroup> {
+    return this.groups.all();
   }
 
   /** The first key of the pool as configured, whatever its state, for `fallbackBehavior: 'useFirst'`. */
@@ -446,6 +489,7 @@ export class Pool implements LeaseHolder, SettlementPool {
     const key = new PoolKey(settings, this.holes.pop() ?? this.slots.length, this.groups.of(settings));
     this.slots[key.position] = key;
     key.quotaGroup.join(key);
+    this.shared?.watchKey(key);
     this.enlist(key);
     this.watcher?.joined(this, key);
     return key;
@@ -554,11 +598,14 @@ export class Pool implements LeaseHolder, SettlementPool {
       if (key && this.isFit(key, demand, tried)) return key;
     }
     if (affinity !== undefined) {
-      const preferred = this.attachments.preferredBy(affinity, this.hasFilters ? demand.model : undefined, () => this.keys());
-      const key = preferred.find(each => this.isFit(each, demand, tried));
+      const key = this.preferredBy(affinity, demand.model).find(each => this.isFit(each, demand, tried));
       if (key) return key;
     }
     return lineup.find(demand, tried);
+  }
+
+  private preferredBy(affinity: string, model: string | undefined): readonly PoolKey[] {
+    return this.attachments.preferredBy(affinity, this.hasFilters ? model : undefined, () => this.keys());
   }
 
   /** A suspect is not taken for a preference. */

@@ -43,6 +43,8 @@ const DIMENSIONS = ['rpm', 'rpd', 'tpm', 'tpd'] as const satisfies readonly Quot
 /** All windows of one key or one group: checked together, then reserved together. */
 export class Quota {
   readonly concurrency: number;
+  /** Processes that have to make do with the limits, each for itself. */
+  private readonly share: number;
   private readonly rpm: QuotaWindow | undefined;
   private readonly rpd: QuotaWindow | undefined;
   private readonly tpm: QuotaWindow | undefined;
@@ -50,21 +52,22 @@ export class Quota {
   /** The one model that everything counted was for. */
   private countedModel: string | symbol | undefined = NOTHING;
 
-  private constructor(limits: QuotaLimits, dayReset: DayReset | undefined, previous: Quota | undefined) {
-    this.concurrency = limits.concurrency ?? Infinity;
+  private constructor(limits: QuotaLimits, dayReset: DayReset | undefined, previous: Quota | undefined, share: number) {
+    this.concurrency = partOf(limits.concurrency, share) ?? Infinity;
+    this.share = share;
     const perDay = (limit: number): QuotaWindow =>
       dayReset ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, DAY_MS);
     const perMinute = (limit: number): QuotaWindow => new SlidingWindow(limit, MINUTE_MS);
-    this.rpm = windowFor(limits.rpm, previous?.rpm, perMinute);
-    this.rpd = windowFor(limits.rpd, previous?.rpd, perDay);
-    this.tpm = windowFor(limits.tpm, previous?.tpm, perMinute);
-    this.tpd = windowFor(limits.tpd, previous?.tpd, perDay);
+    this.rpm = windowFor(partOf(limits.rpm, share), previous?.rpm, perMinute);
+    this.rpd = windowFor(partOf(limits.rpd, share), previous?.rpd, perDay);
+    this.tpm = windowFor(partOf(limits.tpm, share), previous?.tpm, perMinute);
+    this.tpd = windowFor(partOf(limits.tpd, share), previous?.tpd, perDay);
   }
 
   /** No quota object where nothing is limited; what `previous` has counted is carried over. */
-  static of(limits: QuotaLimits | undefined, dayReset?: DayReset, previous?: Quota): Quota | undefined {
+  static of(limits: QuotaLimits | undefined, dayReset?: DayReset, previous?: Quota, share = 1): Quota | undefined {
     if (!limits || Object.values(limits).every(limit => limit === undefined)) return undefined;
-    return new Quota(limits, dayReset, previous);
+    return new Quota(limits, dayReset, previous, share);
   }
 
   /** What {@link use} says where nothing was used. */
@@ -83,9 +86,14 @@ export class Quota {
     let at = now;
     if (rpm) at = Math.max(at, rpm.availableAt(1, now));
     if (rpd) at = Math.max(at, rpd.availableAt(1, now));
-    if (tpm) at = Math.max(at, tpm.availableAt(tokens, now));
-    if (tpd) at = Math.max(at, tpd.availableAt(tokens, now));
+    if (tpm) at = Math.max(at, tpm.availableAt(this.needed(tokens, tpm), now));
+    if (tpd) at = Math.max(at, tpd.availableAt(this.needed(tokens, tpd), now));
     return at;
+  }
+
+  /** A call larger than the share, and not than the limit, goes when nothing else does. */
+  private needed(tokens: number, { limit }: QuotaWindow): number {
+    return this.share > 1 && tokens > limit && tokens <= limit * this.share ? limit : tokens;
   }
 
   reserve(tokens: number, now: number, model?: string): void {
@@ -155,6 +163,11 @@ export class Quota {
     }
     return use;
   }
+}
+
+/** One of so many equal parts, and never nothing: no process is to stand still. */
+function partOf(limit: number | undefined, share: number): number | undefined {
+  return limit === undefined ? undefined : Math.max(1, Math.floor(limit / share));
 }
 
 /** Undefined where there is no limit. What was counted goes on under a new one. */

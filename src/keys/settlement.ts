@@ -184,6 +184,15 @@ export class Settlement {
     this.pool.refresh(key);
   }
 
+  /** Another process has shut or opened the gate. A suspect is anybody's to vouch for. */
+  adopted(gate: Gate, key: PoolKey): void {
+    this.suspects.delete(gate);
+    if (gate.state !== 'suspect' || !gate.lastInLine) return;
+    const { strikes } = gate;
+    const before = { state: 'ready', until: 0, since: 0, strikes: Math.max(0, strikes - 1), reason: '', lastInLine: false } as const;
+    this.suspects.set(gate, { key, kind: gate.reason, before });
+  }
+
   /** A person says the key is good. */
   reset(key: PoolKey): void {
     const from = key.gate.state;

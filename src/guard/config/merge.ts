@@ -18,7 +18,7 @@ export function mergeConfig(current: ExecutionGuardConfig | ResolvedConfig, upda
 
 function overlay(below: unknown, above: unknown, path: readonly string[], current: ResolvedConfig): unknown {
   if (path.join('.') === 'keyManagement.providers') return withMaskedKeysRestored(above, current);
-  if (path.length === 1 && path[0] === 'fallbacks') return above;
+  if (path.length === 1 && (path[0] === 'fallbacks' || path[0] === 'store')) return above;
   if (!isOptions(below) || !isOptions(above)) return above;
   // From entries, because assigning `__proto__` would set the prototype.
   const merged = new Map<string, unknown>(Object.entries(below));

@@ -5,7 +5,7 @@ import { guardConfigSchema } from './schema.ts';
 import type { ResolvedConfig } from './types.ts';
 
 /** Values that are objects with behaviour of their own, and are taken as they are. */
-const TAKEN_AS_THEY_ARE: ReadonlySet<string> = new Set(['strategy', 'profile', 'validate']);
+const TAKEN_AS_THEY_ARE: ReadonlySet<string> = new Set(['strategy', 'profile', 'validate', 'store']);
 
 /**
  * Checks a configuration and fills in every default. The result shares nothing with the input but

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import type { FaultProfile } from '../../faults/fault.ts';
 import type { AffinityFunction } from '../../keys/affinity.ts';
+import type { StateStore } from '../../state/store.ts';
 import type { SelectionStrategy, StrategyFactory } from '../../strategies/strategy.ts';
 import type { KeyValidator } from './validator.ts';
 
@@ -496,6 +497,14 @@ function buildSchema() {
     ),
     persistence: option('State that survives a restart.', persistence(shared).prefault({})),
     keyManagement: option('Pools of API keys.', keyManagement(shared).prefault({})),
+    store: option(
+      'Where several processes share their quotas and the states of their keys, such as `redisStore()` of ' +
+        '`execution-guard/redis`. Each process for itself where absent. It stays what it is while the guard lives.',
+      ofType(
+        'StateStore',
+        z.custom<StateStore>(value => hasMember(value, 'open', isFunction), { error: 'a store, such as redisStore() makes' }),
+      ).optional(),
+    ),
     minDelayMs: option('Short for `queue.minDelayMs`, and wins over it.', fromZero.optional()),
     maxQueueSize: option('Short for `queue.maxQueueSize`, and wins over it.', fromZero.optional()),
     initialBackoffMs: option('Short for `retry.initialBackoffMs`, and wins over it.', fromZero.optional()),

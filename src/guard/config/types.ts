@@ -2,6 +2,7 @@
 
 import type { FaultProfile } from '../../faults/fault.ts';
 import type { AffinityFunction } from '../../keys/affinity.ts';
+import type { StateStore } from '../../state/store.ts';
 import type { SelectionStrategy, StrategyFactory } from '../../strategies/strategy.ts';
 import type { KeyValidator } from './validator.ts';
 
@@ -34,6 +35,11 @@ export interface ExecutionGuardConfig {
   persistence?: PersistenceConfig | undefined;
   /** Pools of API keys. */
   keyManagement?: KeyManagementConfig | undefined;
+  /**
+   * Where several processes share their quotas and the states of their keys, such as `redisStore()` of
+   * `execution-guard/redis`. Each process for itself where absent. It stays what it is while the guard lives.
+   */
+  store?: StateStore | undefined;
   /** Short for `queue.minDelayMs`, and wins over it. */
   minDelayMs?: number | undefined;
   /** Short for `queue.maxQueueSize`, and wins over it. */
@@ -426,6 +432,7 @@ export interface ResolvedConfig {
   readonly fallbacks: Record<string, readonly (string | FallbackHop)[]>;
   readonly persistence: ResolvedPersistence;
   readonly keyManagement: ResolvedKeyManagement;
+  readonly store?: StateStore | undefined;
 }
 
 export interface ResolvedDeduplication {

@@ -3,9 +3,10 @@ import type { PoolKey } from '../../keys/key.ts';
 import type { Lease } from '../../keys/lease.ts';
 import type { Blocked } from '../../keys/lineup.ts';
 import type { Pool } from '../../keys/pool.ts';
+import { StoreFailure, type Confirmation, type SharedPool } from '../../keys/shared-pool.ts';
 import { affinityOf } from '../affinity.ts';
 import type { Call } from '../call.ts';
-import { NoKeyError } from '../errors.ts';
+import { NoKeyError, StoreError } from '../errors.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { whenStreamEnds } from '../stream.ts';
@@ -18,7 +19,7 @@ const NOTHING = Promise.resolve(undefined);
  * through untouched.
  */
 export function keyLeaseStage(runtime: Runtime): Stage {
-  const { clock, events, env } = runtime;
+  const { clock, events, env, interruptions } = runtime;
 
   const proceed = (call: Call, next: Handler, lease: Lease): Promise<unknown> => {
     const before = call.lease;
@@ -48,28 +49,73 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     return NOTHING;
   };
 
-  return {
-    enter(call, next) {
-      const { pool } = call;
-      if (!pool) return next(call);
-      // Who waits already comes first, unless the call is half way through its keys.
-      attach(call, pool);
-      const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
-      const lease = isBehind ? pool.leaseUnclaimed(call) : leaseFor(call, pool);
-      if (lease) return proceed(call, next, lease);
-      // A key outside the pool is better than waiting for one inside.
-      if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0 && !call.only) {
-        const secret = environmentKeyFor(call.provider.name, pool.pattern, env);
-        // A key of the pool is away for a reason, wherever else it stands.
-        if (secret !== undefined && !pool.hasSecret(secret)) {
-          call.environmentKey = secret;
-          return begin(call, next);
-        }
+  /** Other processes use the key as well: the store has the last word. */
+  const confirm = (call: Call, next: Handler, shared: SharedPool, lease: Lease, isFixed: boolean): Promise<unknown> => {
+    if (call.takeFirst) return proceed(call, next, shared.record(lease));
+    const confirmation = shared.confirm(lease, call, excludedFrom(call), isFixed);
+    if (!(confirmation instanceof Promise)) return confirmed(call, next, confirmation);
+    const inTime = interruptions.wait<Confirmation>(call, settle => {
+      let isOver = false;
+      void confirmation.then(outcome => {
+        if (!isOver) settle.resolve(outcome);
+        else if (outcome && !(outcome instanceof StoreFailure)) outcome.cancel(clock.now());
+      }, settle.reject);
+      return () => {
+        isOver = true;
+      };
+    });
+    return inTime.then(outcome => {
+      call.now = clock.now();
+      return confirmed(call, next, outcome);
+    });
+  };
+
+  const confirmed = (call: Call, next: Handler, outcome: Confirmation): Promise<unknown> => {
+    // What the store has said of the keys it was asked for is known now.
+    if (outcome === undefined) return enter(call, next);
+    if (!(outcome instanceof StoreFailure)) return proceed(call, next, outcome);
+    const { cause } = outcome;
+    return Promise.reject(new StoreError({ provider: call.provider.name, attempts: call.trail, cause }));
+  };
+
+  const enter = (call: Call, next: Handler): Promise<unknown> => {
+    const { pool } = call;
+    if (!pool) return next(call);
+    // Who waits already comes first, unless the call is half way through its keys.
+    attach(call, pool);
+    const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
+    const lease = isBehind ? pool.leaseUnclaimed(call) : leaseFor(call, pool);
+    if (lease) {
+      const { shared } = pool;
+      return shared === undefined ? proceed(call, next, lease) : confirm(call, next, shared, lease, isBehind);
+    }
+    // A key outside the pool is better than waiting for one inside.
+    if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0 && !call.only) {
+      const secret = environmentKeyFor(call.provider.name, pool.pattern, env);
+      // A key of the pool is away for a reason, wherever else it stands.
+      if (secret !== undefined && !pool.hasSecret(secret)) {
+        call.environmentKey = secret;
+        return begin(call, next);
       }
-      if (isBehind) return blocked(call, { at: call.now, pending: true }, pool.line.announced);
-      if (pool.size === 0 && call.attempts === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
-      return blocked(call, pool.whyBlocked, pool.line.announced);
-    },
+    }
+    if (isBehind) return blocked(call, { at: call.now, pending: true }, pool.line.announced);
+    if (pool.size === 0 && call.attempts === 0) return Promise.reject(new NoKeyError({ provider: call.provider.name }));
+    const settling = pool.shared?.settling(call, call.tried);
+    if (settling) return lookAgain(call, next, settling);
+    return blocked(call, pool.whyBlocked, pool.line.announced);
+  };
+
+  const lookAgain = async (call: Call, next: Handler, when: Promise<unknown>): Promise<unknown> => {
+    await interruptions.wait(call, ({ resolve, reject }) => {
+      when.then(resolve, reject);
+      return undefined;
+    });
+    call.now = clock.now();
+    return enter(call, next);
+  };
+
+  return {
+    enter,
 
     attemptEnded(call) {
       const { lease, pool } = call;
@@ -120,6 +166,12 @@ function leaseFor(call: Call, pool: Pool): Lease | undefined {
   if (lease) return lease;
   if (call.takeFirst && call.attempts === 0) return pool.leaseFirst(call);
   return call.mayRepeat && tried ? pool.lease(call, accusedKeys(call)) : undefined;
+}
+
+/** The keys a call should not be risked on, if others will do. */
+function excludedFrom({ accusations, pool, tried }: Call): ReadonlySet<PoolKey> | undefined {
+  const doubted = pool?.settlement.doubted;
+  return accusations && doubted && doubted.size > 0 ? new Set([...doubted, ...(tried ?? [])]) : tried;
 }
 
 /** A key that was refused for itself is not asked twice in one call. */

@@ -1,0 +1,231 @@
+import { randomBytes } from 'node:crypto';
+import type { TimerHandle } from '../../clock.ts';
+import type { BreakerListener, BreakerStore, PoolListener, PoolStore, StoreConnection, StoreHost } from '../store.ts';
+import { Deadlines, TooLate } from './deadlines.ts';
+import { PoolNames } from './names.ts';
+import type { PoolLink } from './pool-link.ts';
+import { RedisBreakers } from './redis-breakers.ts';
+import { RedisPool } from './redis-pool.ts';
+import type { Client, Script } from './script.ts';
+
+const FIRST_PROBE_MS = 100;
+const LONGEST_PROBE_MS = 5000;
+
+export interface ConnectionSettings {
+  readonly prefix: string;
+  readonly timeoutMs: number;
+  readonly isStrict: boolean;
+  /** Makes a connection for commands or for messages. */
+  readonly connect: (purpose: 'commands' | 'messages') => Promise<Client>;
+}
+
+/** One process's connection: whether the store is there, and what is done when it is not. */
+export class RedisConnection implements StoreConnection, PoolLink {
+  readonly processId = randomBytes(4).toString('hex').slice(0, 5);
+  readonly isStrict: boolean;
+  cause: unknown = undefined;
+  private state: 'opening' | 'up' | 'away' | 'closed' = 'opening';
+  private readonly settings: ConnectionSettings;
+  private readonly host: StoreHost;
+  private readonly deadlines: Deadlines;
+  private readonly pools: RedisPool[] = [];
+  private readonly breakerStores: RedisBreakers[] = [];
+  private commands: Client | undefined;
+  private messages: Client | undefined;
+  private opening: Promise<void>;
+  private hasOpened: () => void = () => undefined;
+  private reviving: Promise<void> | undefined;
+  private probeTimer: TimerHandle;
+  private probeMs = FIRST_PROBE_MS;
+
+  constructor(settings: ConnectionSettings, host: StoreHost) {
+    this.settings = settings;
+    this.host = host;
+    this.isStrict = settings.isStrict;
+    this.deadlines = new Deadlines(host.clock, settings.timeoutMs);
+    this.opening = new Promise(resolve => (this.hasOpened = resolve));
+    void this.connect();
+  }
+
+  // StoreConnection
+
+  pool(pattern: string, listener: PoolListener): PoolStore {
+    const pool = new RedisPool(new PoolNames(this.settings.prefix, pattern), this, listener);
+    this.pools.push(pool);
+    void this.listen(pool.names.channel);
+    if (this.state === 'up') void this.greet(pool);
+    return pool;
+  }
+
+  breakers(listener: BreakerListener): BreakerStore {
+    const breakers = new RedisBreakers(new PoolNames(this.settings.prefix, 'breakers of all providers'), this, listener);
+    this.breakerStores.push(breakers);
+    void this.listen(breakers.names.channel);
+    if (this.state === 'up') void breakers.load();
+    return breakers;
+  }
+
+  close(): void {
+    if (this.state === 'closed') return;
+    this.state = 'closed';
+    this.host.clock.clearTimeout(this.probeTimer);
+    this.hasOpened();
+    this.commands?.disconnect();
+    this.messages?.disconnect();
+  }
+
+  // PoolLink
+
+  get isUp(): boolean {
+    return this.state === 'up';
+  }
+
+  get isOpening(): boolean {
+    return this.state === 'opening';
+  }
+
+  now(): number {
+    return this.host.clock.now();
+  }
+
+  opened(): Promise<void> {
+    return this.inTime(this.opening).catch((error: unknown) => this.fail(error));
+  }
+
+  run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
+    if (!this.commands) return Promise.reject(new Error('There is no connection'));
+    return script.run(this.commands, keys, args);
+  }
+
+  inTime<T>(promise: Promise<T>): Promise<T> {
+    return this.deadlines.inTime(promise);
+  }
+
+  failed(cause: unknown, askedAt: number): void {
+    // One answer among many was late: the store is busy, and there.
+    if (cause instanceof TooLate && !this.deadlines.isSilentSince(askedAt)) return;
+    this.fail(cause);
+  }
+
+  private async connect(): Promise<void> {
+    try {
+      const [commands, messages] = await Promise.all([this.settings.connect('commands'), this.settings.connect('messages')]);
+      this.commands = commands;
+      this.messages = messages;
+      if (this.state === 'closed') {
+        commands.disconnect();
+        messages.disconnect();
+        return;
+      }
+      // Why a connection was lost is told by what fails for it.
+      commands.on('error', (error: unknown) => (this.cause = error));
+      messages.on('error', () => undefined);
+      commands.on('close', () => this.fail(this.cause ?? new Error('The connection was closed')));
+      commands.on('ready', () => void this.revive());
+      messages.on('message', (channel: string, message: string) => this.hear(channel, message));
+      // What was said while nobody listened is asked for.
+      messages.on('ready', () => {
+        if (this.state === 'up') void this.revive();
+      });
+      for (const { names } of [...this.pools, ...this.breakerStores]) void this.listen(names.channel);
+      if (commands.status === 'ready') void this.revive();
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  private async listen(channel: string): Promise<void> {
+    try {
+      await this.messages?.subscribe(channel);
+    } catch {
+      // The client subscribes again by itself when it is connected again.
+    }
+  }
+
+  private hear(channel: string, message: string): void {
+    const parsed = parse(message);
+    if (!parsed) return;
+    for (const listener of [...this.pools, ...this.breakerStores]) if (listener.names.channel === channel) listener.hear(parsed);
+  }
+
+  private async greet(pool: RedisPool): Promise<void> {
+    const askedAt = this.now();
+    try {
+      pool.welcome(await pool.hello());
+    } catch (error) {
+      this.failed(error, askedAt);
+    }
+  }
+
+  /** Asks whether the store is there; one question at a time. */
+  private revive(): Promise<void> {
+    return (this.reviving ??= this.ask().finally(() => (this.reviving = undefined)));
+  }
+
+  private async ask(): Promise<void> {
+    try {
+      const pools = [...this.pools];
+      const replies = await this.inTime(Promise.all(pools.map(pool => pool.hello())));
+      if (this.isClosed) return;
+      const wasAway = this.state === 'away';
+      this.state = 'up';
+      this.probeMs = FIRST_PROBE_MS;
+      this.host.clock.clearTimeout(this.probeTimer);
+      this.probeTimer = undefined;
+      for (const [position, pool] of pools.entries()) pool.welcome(replies[position]);
+      for (const breakers of this.breakerStores) void breakers.load();
+      this.hasOpened();
+      if (wasAway) this.host.warn('Redis is back: state is shared again');
+    } catch (error) {
+      this.fail(error);
+      this.probeLater();
+    }
+  }
+
+  private get isClosed(): boolean {
+    return this.state === 'closed';
+  }
+
+  private fail(cause: unknown): void {
+    if (this.state === 'closed') return;
+    this.cause = cause;
+    if (this.state === 'away') return;
+    this.state = 'away';
+    this.hasOpened();
+    const mode = this.isStrict ? 'calls are rejected until it is back' : 'each process goes on with its share until it is back';
+    this.host.warn(`Redis is away (${nameOf(cause)}): ${mode}`);
+    for (const pool of this.pools) pool.away();
+    this.probeLater();
+  }
+
+  private probeLater(): void {
+    if (this.state !== 'away' || this.probeTimer !== undefined) return;
+    this.probeTimer = this.host.clock.setTimeout(
+      () => {
+        this.probeTimer = undefined;
+        if (this.commands?.status === 'ready') void this.revive();
+        else this.probeLater();
+      },
+      this.probeMs,
+      true,
+    );
+    this.probeMs = Math.min(LONGEST_PROBE_MS, this.probeMs * 2);
+  }
+}
+
+function parse(message: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(message);
+    return typeof parsed === 'object' && parsed !== null ? { ...parsed } : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+/** The message may show where the server is, and how one signs in there. */
+function nameOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return typeof cause;
+  const code: unknown = Reflect.get(cause, 'code');
+  if (typeof code === 'string') return code;
+  return cause instanceof TooLate ? 'no answer in time' : cause.name;
+}

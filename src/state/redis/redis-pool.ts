@@ -1,0 +1,273 @@
+import type {
+  Candidate,
+  GateName,
+  LeaseAnswer,
+  LeaseRequest,
+  Limits,
+  Member,
+  PoolListener,
+  PoolStore,
+  Receipt,
+  Refusal,
+  SharedGate,
+} from '../store.ts';
+import { GateExchange } from './gate-exchange.ts';
+import { modelSuffix } from './gate-record.ts';
+import { Ledger } from './ledger.ts';
+import { HELLO, LEASE } from './lua.ts';
+import { RedisMember } from './member.ts';
+import type { PoolNames } from './names.ts';
+import type { PoolLink } from './pool-link.ts';
+import { RedisReceipt } from './receipt.ts';
+import { isRefusal, list, text } from './replies.ts';
+import { Script } from './script.ts';
+
+const leaseScript = new Script(LEASE);
+const helloScript = new Script(HELLO);
+
+/** A process counts among those that share the limits for so long after it was last heard of. */
+const ALIVE_MS = 30_000;
+const HELLO_EVERY_MS = 10_000;
+
+/** One pool's part of the store. */
+export class RedisPool implements PoolStore {
+  readonly names: PoolNames;
+  private readonly link: PoolLink;
+  private readonly listener: PoolListener;
+  private readonly ledger: Ledger;
+  private readonly gates: GateExchange;
+  private readonly members = new Map<string, RedisMember>();
+  /** Of the gates, as far as they are known here. */
+  private version = '';
+  private processes = 1;
+  private helloAt = -Infinity;
+  private leases = 0;
+  private isRefreshing = false;
+
+  constructor(names: PoolNames, link: PoolLink, listener: PoolListener) {
+    this.names = names;
+    this.link = link;
+    this.listener = listener;
+    this.ledger = new Ledger(names, link);
+    this.gates = new GateExchange(names, link, listener);
+  }
+
+  member(kind: 'key' | 'own group' | 'group', identity: string, limits: Limits | undefined): Member {
+    const name = this.names.member(kind, identity);
+    const known = this.members.get(name);
+    const member = new RedisMember(name, this.names.entry(name), limits, known?.journal);
+    if (known?.limitsText === member.limitsText) return known;
+    this.members.set(name, member);
+    return member;
+  }
+
+  lease(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer> {
+    if (this.link.isUp) return this.ask(request);
+    if (this.link.isOpening) return this.link.opened().then(() => this.lease(request));
+    return this.withoutStore(request);
+  }
+
+  record({ key, group }: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt | undefined {
+    const members = this.limitedOf(key, group);
+    if (members.length === 0) return undefined;
+    const receipt = this.ledger.owed({ ...this.drawn(request), id: this.nextId(), members });
+    if (this.link.isUp) this.ledger.tell(members, false);
+    return receipt;
+  }
+
+  changeGate(name: GateName, gate: SharedGate): void {
+    this.gates.change(name, gate);
+  }
+
+  // The connection's part
+
+  /** Asks for what was missed. Nothing is changed by the question. */
+  hello(): Promise<unknown> {
+    const { processes, gates, version } = this.names;
+    this.helloAt = this.link.now();
+    return this.link.run(helloScript, [version, gates, processes], [this.link.processId, ALIVE_MS, this.version]);
+  }
+
+  /** The answer: what each has missed of the other is told. */
+  welcome(reply: unknown): void {
+    const isForgotten = this.read(reply);
+    this.listener.dividedBy(1);
+    if (isForgotten) {
+      this.recall();
+      return;
+    }
+    this.ledger.reconcile(this.members.values(), false);
+    this.gates.tell();
+  }
+
+  /** The store is away: each process makes do with its share. */
+  away(): void {
+    this.listener.dividedBy(this.processes);
+  }
+
+  /** A message of another process, or of this one. */
+  hear({ freed, gate, record, now, before, version, by }: Readonly<Record<string, unknown>>): void {
+    if (Array.isArray(freed)) this.listener.freed(freed.map(text));
+    if (typeof gate !== 'string' || typeof record !== 'string') return;
+    if (by === this.link.processId) this.gates.acknowledge(gate, record);
+    else this.gates.adopt(gate, record, Number(now));
+    if (before === this.version) this.version = text(version);
+  }
+
+  /** True where the store has lost what it knew. */
+  private read(hello: unknown): boolean {
+    const [now, version, processes, ...gates] = list(hello);
+    this.ledger.offsetMs = Number(now) - this.link.now();
+    this.processes = Math.max(1, Number(processes));
+    const isForgotten = this.version !== '' && epochOf(this.version) !== epochOf(text(version));
+    this.version = text(version);
+    for (let i = 0; i + 1 < gates.length; i += 2) this.gates.adopt(text(gates[i]), text(gates[i + 1]), Number(now));
+    return isForgotten;
+  }
+
+  /** Asks for what was missed; one question at a time. */
+  private async refresh(): Promise<void> {
+    if (this.isRefreshing) return;
+    this.isRefreshing = true;
+    const askedAt = this.link.now();
+    try {
+      const reply = await this.hello();
+      if (this.read(reply)) this.recall();
+    } catch (error) {
+      this.link.failed(error, askedAt);
+    } finally {
+      this.isRefreshing = false;
+    }
+  }
+
+  /** The store was emptied: it is told all that this process knows. */
+  private recall(): void {
+    this.ledger.reconcile(this.members.values(), true);
+    this.gates.forgotten();
+    this.gates.tell();
+  }
+
+  private ask(request: LeaseRequest): Promise<LeaseAnswer> {
+    const id = this.nextId();
+    const askedAt = this.link.now();
+    if (askedAt - this.helloAt > HELLO_EVERY_MS) void this.refresh();
+    const { candidates, dayReset, leaseMs, model, tokens } = request;
+    const keys = [this.names.version, this.names.gates];
+    const limits: string[] = [];
+    let flags = '';
+    let hasDay = false;
+    for (const { key, group, probes } of candidates) {
+      for (const { name } of [key, group]) {
+        const member = this.members.get(name);
+        keys.push(this.names.entry(name));
+        limits.push(member?.limitsText ?? '');
+        hasDay ||= member?.hasDay === true;
+      }
+      flags += probes ? '1' : '0';
+    }
+    const resetAt = hasDay && dayReset ? Math.round(dayReset(askedAt + this.ledger.offsetMs)) : 0;
+    const args = [id, Math.ceil(tokens), leaseMs, this.version, modelSuffix(model), resetAt, 1, 0, flags, ...limits];
+    const reply = this.link.run(leaseScript, keys, args);
+    return this.link.inTime(reply).then(
+      answer => this.answer(answer, request, id, askedAt),
+      (error: unknown) => this.unanswered(error, reply, request, id, askedAt),
+    );
+  }
+
+  private answer(reply: unknown, request: LeaseRequest, id: string, askedAt: number): LeaseAnswer {
+    const [granted, , storeNow, version, ...rest] = list(reply);
+    const now = Number(storeNow);
+    this.ledger.offsetMs = now - this.link.now();
+    const isOutOfDate = text(version) !== this.version;
+    if (isOutOfDate) void this.refresh();
+    const refusals: Refusal[] = [];
+    for (let i = 0; i + 3 < rest.length; i += 4) {
+      const [what, waitMs, why] = [text(rest[i + 1]), Number(rest[i + 2]), text(rest[i + 3])];
+      if (what !== 'key' && what !== 'group') this.gates.adopt(what, why, now);
+      else if (why === 'requests' || why === 'tokens' || why === 'busy') {
+        refusals.push({ candidate: Number(rest[i]) - 1, of: what, why, at: this.link.now() + waitMs });
+      }
+    }
+    const position = Number(granted) - 1;
+    const candidate = request.candidates[position];
+    if (!candidate) return { granted: undefined, receipt: undefined, refusals };
+    const members = this.limitedOf(candidate.key, candidate.group);
+    const probes = candidate.probes || isOutOfDate ? this.fieldsOf(candidate, request.model) : '';
+    if (members.length === 0 && probes === '') return { granted: position, receipt: undefined, refusals };
+    const receipt = this.ledger.counted({ ...this.drawn(request), id, members, probes, at: askedAt, stamp: now });
+    return { granted: position, receipt, refusals };
+  }
+
+  private unanswered(
+    error: unknown,
+    reply: Promise<unknown>,
+    request: LeaseRequest,
+    id: string,
+    askedAt: number,
+  ): LeaseAnswer {
+    this.link.failed(error, askedAt);
+    if (isRefusal(error)) return this.withoutStore(request);
+    const { key, group } = request.candidates[0]!;
+    const members = this.limitedOf(key, group);
+    const unsure =
+      this.link.isStrict || members.length === 0
+        ? undefined
+        : this.ledger.unsure({ ...this.drawn(request), id, members, at: askedAt });
+    reply.then(
+      answer => this.heardLate(this.answer(answer, request, id, askedAt), unsure),
+      () => {
+        // The connection was lost: when it is back, the store knows by the id whether it has counted this.
+      },
+    );
+    if (this.link.isStrict) return this.withoutStore(request);
+    return { granted: 0, receipt: unsure, refusals: [] };
+  }
+
+  /** The attempt has gone on without it: what is not its own goes back. */
+  private heardLate({ granted, receipt }: LeaseAnswer, unsure: RedisReceipt | undefined): void {
+    if (unsure && granted === 0 && receipt instanceof RedisReceipt) {
+      this.ledger.heardOf(unsure, receipt);
+      return;
+    }
+    if (receipt instanceof RedisReceipt) {
+      receipt.correct(-1, -receipt.tokens);
+      receipt.release();
+    }
+    if (unsure) this.ledger.notHeardOf(unsure);
+  }
+
+  private withoutStore(request: LeaseRequest): LeaseAnswer {
+    if (this.link.isStrict) {
+      return { granted: undefined, receipt: undefined, refusals: [], unavailable: { cause: this.link.cause } };
+    }
+    return { granted: 0, receipt: this.record(request.candidates[0]!, request), refusals: [] };
+  }
+
+  private drawn({ leaseMs, tokens }: Pick<LeaseRequest, 'leaseMs' | 'tokens'>) {
+    const at = this.link.now();
+    return { at, tokens: Math.ceil(tokens), expiresAt: at + leaseMs };
+  }
+
+  private limitedOf(...members: readonly Member[]): RedisMember[] {
+    return members.flatMap(({ name }) => {
+      const member = this.members.get(name);
+      return member && member.limitsText !== '' ? [member] : [];
+    });
+  }
+
+  /** The fields of its gates. */
+  private fieldsOf({ key, group }: Candidate, model: string | undefined): string {
+    const fields = [key.name, group.name];
+    if (model !== undefined) fields.push(...fields.map(name => name + modelSuffix(model)));
+    return fields.join('\n');
+  }
+
+  private nextId(): string {
+    return this.link.processId + (this.leases++ % 36 ** 5).toString(36).padStart(5, '0');
+  }
+}
+
+/** A store that was emptied begins a new one. */
+function epochOf(version: string): string {
+  return version.slice(0, version.indexOf('.'));
+}

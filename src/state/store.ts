@@ -1,0 +1,141 @@
+import type { Clock } from '../clock.ts';
+
+/** What several processes know together: what is used of each quota, which keys rest, which providers are left alone. */
+export interface StateStore {
+  /** A guard begins to use it. Nothing is waited for: what cannot be reached yet is so for the calls that come. */
+  open(host: StoreHost): StoreConnection;
+}
+
+/** What a store reads of the guard. */
+export interface StoreHost {
+  readonly clock: Clock;
+  /** Hears that the store has gone away, and that it is back. */
+  readonly warn: (message: string) => void;
+}
+
+/** One guard's use of a store. */
+export interface StoreConnection {
+  pool(pattern: string, listener: PoolListener): PoolStore;
+  breakers(listener: BreakerListener): BreakerStore;
+  /** Gives back what is held and not spent, and ends what the store has opened. */
+  close(): void;
+}
+
+/** Limits over time and at once; absent ones do not apply. */
+export interface Limits {
+  readonly rpm?: number | undefined;
+  readonly tpm?: number | undefined;
+  readonly rpd?: number | undefined;
+  readonly tpd?: number | undefined;
+  readonly concurrency?: number | undefined;
+}
+
+/** A key or a group, as the processes know it: by a name that gives no secret away. */
+export interface Member {
+  readonly name: string;
+  /** Undefined where nothing is counted. */
+  readonly limits: Limits | undefined;
+}
+
+/** A key that would do for a call. */
+export interface Candidate {
+  readonly key: Member;
+  readonly group: Member;
+  /** A gate of it is shut as far as this process knows, and would be probed. */
+  readonly probes: boolean;
+}
+
+/** What one attempt asks for. */
+export interface LeaseRequest {
+  /** In the order they are wanted; one at least. */
+  readonly candidates: readonly Candidate[];
+  readonly model: string | undefined;
+  /** Estimated tokens; 0 where unknown. */
+  readonly tokens: number;
+  readonly leaseMs: number;
+  /** When the provider's day ends after an epoch ms; undefined for a rolling day. */
+  readonly dayReset: ((now: number) => number) | undefined;
+}
+
+/** Why a candidate has no room: its requests, its tokens, or its attempts at once. */
+export type Shortfall = 'requests' | 'tokens' | 'busy';
+
+/** A candidate that was asked for and has no room. */
+export interface Refusal {
+  readonly candidate: number;
+  readonly of: 'key' | 'group';
+  readonly why: Shortfall;
+  /** When it has room, provided nothing is given back before; epoch ms. */
+  readonly at: number;
+}
+
+/** What was reserved for one attempt. Both methods return at once. */
+export interface Receipt {
+  /** Adds to what is counted, or takes from it. */
+  correct(requests: number, tokens: number): void;
+  /** The attempt is over: its place is free. */
+  release(): void;
+}
+
+export interface LeaseAnswer {
+  /** Position of the candidate that was reserved; undefined where none was. */
+  readonly granted: number | undefined;
+  /** Undefined where nothing is counted. */
+  readonly receipt: Receipt | undefined;
+  readonly refusals: readonly Refusal[];
+  /** Set where the store cannot be asked, and nobody may go on without it. */
+  readonly unavailable?: { readonly cause: unknown } | undefined;
+}
+
+/** A gate as the processes share it; times in epoch ms. */
+export interface SharedGate {
+  readonly state: 'ready' | 'cooling' | 'suspect' | 'disabled';
+  readonly until: number;
+  readonly since: number;
+  readonly strikes: number;
+  readonly lastInLine: boolean;
+  readonly probeUntil: number;
+  readonly reason: string;
+}
+
+/** Which gate: that of a member for all models, or for one. */
+export interface GateName {
+  readonly member: string;
+  readonly model: string | undefined;
+}
+
+/** What the other processes tell of a pool. */
+export interface PoolListener {
+  /** Another process has closed or opened it, or this one has learned of it at its start. */
+  gateChanged(name: GateName, gate: SharedGate): void;
+  /** Something was given back. */
+  freed(members: readonly string[]): void;
+  /** So many processes have to make do with the limits, each for itself: 1 while the store counts for all. */
+  dividedBy(processes: number): void;
+  /** The store is back, and may have forgotten everything: what is shut here is to be told again. */
+  closedGates(): Iterable<{ readonly name: GateName; readonly gate: SharedGate }>;
+}
+
+/** One pool's part of a store. */
+export interface PoolStore {
+  /** The member for a key or a group. `identity` may be a secret: it is kept nowhere. */
+  member(kind: 'key' | 'own group' | 'group', identity: string, limits: Limits | undefined): Member;
+  /** Takes the first candidate that has room, with all that it and its group are limited to. Never rejects. */
+  lease(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer>;
+  /** Counts an attempt that is made whether or not there is room. */
+  record(candidate: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt | undefined;
+  /** This process has closed the gate, or opened it. */
+  changeGate(name: GateName, gate: SharedGate): void;
+}
+
+/** What the other processes tell of providers. */
+export interface BreakerListener {
+  /** Open until then; 0: closed again. */
+  breakerChanged(provider: string, openUntil: number): void;
+}
+
+export interface BreakerStore {
+  /** Until when the other processes leave the provider alone; 0 where they do not. */
+  openUntil(provider: string): number;
+  tell(provider: string, openUntil: number): void;
+}
