@@ -11,7 +11,7 @@ import { placeholder } from '../keys/placeholder.ts';
 import { withCredential, type Envelope, type Place } from './credential.ts';
 import { checkGuardedFetch } from './check.ts';
 import { demandOf } from './model.ts';
-import { sendFollowing, type Outgoing } from './redirect.ts';
+import { sendFollowing, sendOnce, type Outgoing } from './redirect.ts';
 import { noPoolAnswer, refusalOf } from './refusal.ts';
 import { SeenRequest } from './seen-request.ts';
 import { readTarget, type Target } from './request.ts';
@@ -185,7 +185,7 @@ class GuardedRequest {
       ...(content != null && { body: content as NonNullable<RequestInit['body']> }),
       ...(!isReplayable && { duplex: 'half' }),
     };
-    const response = await this.sent({ url, headers, init }, context.apiKey, isReplayable);
+    const response = await this.sent({ url, headers, init, request: this.target.request }, context.apiKey, isReplayable);
     if (isFromElsewhere(response)) return response;
     return received(response, { usage: context.reportUsage, made: context.bind });
   }
@@ -196,7 +196,7 @@ class GuardedRequest {
       if (secret !== undefined && redirect === 'follow') {
         return await sendFollowing(this.base, request, secret, isReplayable);
       }
-      return await this.base(request.url.href, { ...request.init, headers: request.headers });
+      return await sendOnce(this.base, request);
     } catch (error) {
       // Some implementations say in the error where the request went.
       throw this.secrets.length > 0 ? redactedError(error, new Redactor(this.secrets)) : error;

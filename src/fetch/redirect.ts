@@ -14,6 +14,13 @@ export interface Outgoing {
   readonly url: URL;
   readonly headers: Headers;
   readonly init: RequestInit;
+  /** What stands for the address, as long as it is the same. */
+  readonly request?: Request | undefined;
+}
+
+/** Sends a request once. */
+export function sendOnce(base: typeof fetch, { url, headers, init, request }: Outgoing): Promise<Response> {
+  return base(request?.url === url.href ? request : url.href, { ...init, headers });
 }
 
 /**
@@ -49,9 +56,10 @@ async function follow(
   isReplayable: boolean,
   journey: { isElsewhere: boolean },
 ): Promise<Response> {
-  let { url, headers, init } = first;
+  let { url, headers } = first;
+  let init: RequestInit = { ...first.init, redirect: 'manual' };
   for (let redirects = 0; ; redirects++) {
-    const response = await base(url.href, { ...init, headers, redirect: 'manual' });
+    const response = await sendOnce(base, { url, headers, init, request: first.request });
     const location = REDIRECTS.has(response.status) ? response.headers.get('location') : null;
     if (location === null) return redirects === 0 ? response : afterRedirect(response);
     discard(response);

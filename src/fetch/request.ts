@@ -6,6 +6,8 @@ export interface Target extends Envelope {
   readonly init: RequestInit;
   readonly body: unknown;
   readonly signal: AbortSignal | undefined;
+  /** Stands for its address where it holds what nobody else can read: the dispatcher of newer Requests. */
+  readonly request?: Request | undefined;
 }
 
 /** What a Request says that fetch takes as options; body, headers and signal stand elsewhere. */
@@ -34,18 +36,34 @@ export function readTarget(input: string | URL | Request, init: RequestInit | un
   // Names and passwords in addresses are refused by fetch itself.
   if (!/^https?:$/.test(url.protocol) || url.username !== '' || url.password !== '') return undefined;
   const { body, headers, signal, ...rest } = init ?? {};
+  const dispatcher = request && dispatcherOf(request);
   return {
     url,
     headers: new Headers(headers ?? request?.headers),
     body: body ?? request?.body,
     signal: (signal === undefined ? request?.signal : signal) ?? undefined,
-    init: request ? { ...fieldsOf(request), ...rest } : rest,
+    init: request ? { ...fieldsOf(request), ...dispatcher, ...defined(rest) } : rest,
+    // A polyfill knows of no dispatcher, and its Request would be an address to nobody else.
+    request: request && !dispatcher && 'duplex' in request ? request : undefined,
   };
 }
 
 /** By its tag: polyfills have a Request of their own. */
 function isRequest(input: unknown): input is Request {
   return Object.prototype.toString.call(input) === '[object Request]';
+}
+
+/** Older Requests of undici, such as those of Node 20, keep it behind a symbol; undefined for all others. */
+function dispatcherOf(request: Request): RequestInit | undefined {
+  const name = Object.getOwnPropertySymbols(request).find(symbol => symbol.description === 'dispatcher');
+  if (name === undefined) return undefined;
+  const dispatcher: unknown = Reflect.get(request, name);
+  return dispatcher == null ? {} : Object.fromEntries([['dispatcher', dispatcher]]);
+}
+
+/** What is said to be undefined is not said: a Request has it then. */
+function defined(init: RequestInit): RequestInit {
+  return Object.fromEntries(Object.entries(init).filter(([, value]) => value !== undefined));
 }
 
 function fieldsOf(request: Request): RequestInit {

@@ -9,9 +9,10 @@ export function guardGlobalFetch(gate: Gate): () => void {
   const original = globalThis.fetch;
   if (typeof original !== 'function' || !descriptor) return () => undefined;
 
-  // The global dispatcher is guarded too, and what is sent here has been through the gate.
+  // The global dispatcher is guarded too, and what is sent here has been through the gate. A Request may have a
+  // dispatcher of its own, which nobody can see.
   const base: typeof fetch = (input, init) => {
-    const dispatcher = unguardedDispatcher();
+    const dispatcher = input instanceof Request ? undefined : unguardedDispatcher();
     return original(input, dispatcher ? { dispatcher, ...init } : init);
   };
   const guarded: typeof globalThis.fetch = async (input, init) => {
