@@ -7,16 +7,6 @@ import ts from 'typescript';
 import { specifiers } from '../../scripts/entries.ts';
 import { root } from './pages.ts';
 
-/** What stands in examples for the reader's own code; a block marked `run` cannot use it. */
-const readersCode = `
-  export {};
-  declare global {
-    const prompt: string;
-    function callGemini(apiKey: string | undefined, prompt: string, signal?: AbortSignal): Promise<string>;
-    function callOpenAI(apiKey: string | undefined, prompt: string, signal?: AbortSignal): Promise<string>;
-  }
-`;
-
 /** A directory outside the tree where `execution-guard` is this repository's source. */
 export class Workbench {
   readonly #directory = mkdtempSync(path.join(tmpdir(), 'execution-guard-docs-'));
@@ -39,7 +29,6 @@ export class Workbench {
       },
       include: ['*.ts', '*.js', '*.cjs'],
     }));
-    this.#files.push(this.#write('readers-code.d.ts', readersCode));
   }
 
   /** Adds a file whose `text` begins at `line`, so that messages name the line of the page. */

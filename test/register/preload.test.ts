@@ -444,11 +444,12 @@ describe('child processes', () => {
           console.log(executionGuard.getStats().keys.openai.keys.length, process.env.OPENAI_API_KEY);`,
       },
       env: { OPENAI_API_KEY: 'sk-one', NODE_NO_WARNINGS: '1' },
-      script: `import { Worker } from 'node:worker_threads';
+      script: `import { SHARE_ENV, Worker } from 'node:worker_threads';
         const run = options => new Promise(resolve => new Worker('./worker.mjs', options).once('exit', resolve));
         await run({});
+        await run({ env: SHARE_ENV });
         await run({ env: { ...process.env } });`,
     });
-    expect(printed).toEqual(['1 guard:openai', '0 guard:openai']);
+    expect(printed).toEqual(['1 guard:openai', '1 guard:openai', '0 guard:openai']);
   }, timeout);
 });

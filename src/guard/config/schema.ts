@@ -276,7 +276,7 @@ function keyList({ fromZero, text }: Shared, limits: ReturnType<typeof keyLimits
   const variable = 'the name of an environment variable';
   const environment = section('KeyEnvironment', {
     env: option(
-      'Name of the environment variable, such as `GEMINI_API_KEY`; its numbered and listed siblings are found too.',
+      'Name of the environment variable, such as `GEMINI_API_KEY` or `MY_TOKEN`; its numbered and listed siblings are found too.',
       z.string({ error: variable }).regex(/^[A-Za-z_][A-Za-z0-9_]*$/, { error: variable }),
     ),
   });

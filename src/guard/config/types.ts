@@ -380,7 +380,10 @@ export interface KeyLimits {
 
 /** Keys that are read from the environment. */
 export interface KeyEnvironment {
-  /** Name of the environment variable, such as `GEMINI_API_KEY`; its numbered and listed siblings are found too. */
+  /**
+   * Name of the environment variable, such as `GEMINI_API_KEY` or `MY_TOKEN`; its numbered and listed siblings are
+   * found too.
+   */
   env: string;
 }
 
