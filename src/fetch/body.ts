@@ -8,6 +8,12 @@ export interface ReplayableBody {
   readonly isReplayable: boolean;
 }
 
+/** The same memory as a Buffer; undefined for a body that is no bytes. */
+export function bytesOf(body: unknown): Buffer | undefined {
+  if (ArrayBuffer.isView(body)) return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  return body instanceof ArrayBuffer ? Buffer.from(body) : undefined;
+}
+
 /**
  * Strings, bytes, forms and blobs can be sent again as they are. A stream is read first, up to `maxBytes`: only
  * then is it known whether it can be sent twice.

@@ -144,6 +144,7 @@ class GuardedRequest {
     if (noPool !== undefined) return noPoolAnswer(noPool);
     const body = await replayable(this.target.body, maxReplayBytes, signal);
     const { model, tokens } = demandOf(url.pathname, body.content, estimateTokens);
+    const resources = this.guard.keys.resourcesOf(provider);
     try {
       const response = await this.guard.execute(
         context => (body.isReplayable ? this.attempt(context, body) : this.onlyAttempt(context, body)),
@@ -153,7 +154,7 @@ class GuardedRequest {
           req: new SeenRequest(this.target, body.content),
           ...call,
           providerName: provider,
-          uses: this.guard.keys.hasResources(provider) ? resourcesUsed(this.target, body.content) : undefined,
+          uses: resources && resourcesUsed(this.target, body.content, resources),
           model,
           tokens,
           signal,

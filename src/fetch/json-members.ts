@@ -1,6 +1,3 @@
-/** Further than this a body is not searched, in characters. */
-export const SEARCHED = 1024 * 1024;
-
 const BRACE_OPEN = 0x7b;
 const BRACE_CLOSE = 0x7d;
 const BRACKET_OPEN = 0x5b;
@@ -18,7 +15,7 @@ const VALUE = /\s*:\s*(?:"((?:[^"\\]|\\.){0,512})"|(-?\d+(?:\.\d+)?(?:[eE][+-]?\
  */
 export function jsonMembers(text: string, names: readonly string[]): Map<string, string | number> {
   const found = new Map<string, string | number>();
-  const end = Math.min(text.length, SEARCHED);
+  const end = text.length;
   let depth = 0;
   let isName = false;
   for (let at = /^\s*\{/.test(text) ? 0 : end; at < end && found.size < names.length; at++) {

@@ -1,4 +1,5 @@
-import { SEARCHED, jsonMembers } from './json-members.ts';
+import { bytesOf } from './body.ts';
+import { jsonMembers } from './json-members.ts';
 
 /** Gemini and Vertex, Azure, Bedrock. */
 const IN_PATH = [/\/models\/([^/:]+):/, /\/deployments\/([^/]+)\//, /\/model\/([^/]+)\//];
@@ -8,7 +9,7 @@ const BOUNDS = ['max_tokens', 'max_completion_tokens', 'max_output_tokens'];
 
 const CHARACTERS_PER_TOKEN = 4;
 
-/** What a request asks for, as far as its address and the beginning of its body tell. */
+/** What a request asks for, as far as its address and its body tell. */
 export interface Demand {
   readonly model: string | undefined;
   /** Estimated; 0 where it was not to be estimated. */
@@ -43,12 +44,7 @@ function membersOf(body: unknown, names: readonly string[]): Map<string, unknown
   if (body instanceof FormData) return new Map(names.map((name): [string, unknown] => [name, body.get(name)]));
   if (typeof body === 'string') return jsonMembers(body, names);
   const bytes = bytesOf(body);
-  return bytes ? jsonMembers(bytes.toString('utf8', 0, SEARCHED), names) : new Map<string, unknown>();
-}
-
-function bytesOf(body: unknown): Buffer | undefined {
-  if (ArrayBuffer.isView(body)) return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  return body instanceof ArrayBuffer ? Buffer.from(body) : undefined;
+  return bytes ? jsonMembers(bytes.toString(), names) : new Map<string, unknown>();
 }
 
 function tokensOf(body: unknown, members: ReadonlyMap<string, unknown>): number {

@@ -1,9 +1,6 @@
 import { property } from '../faults/safe-read.ts';
-import { SEARCHED } from './json-members.ts';
+import { bytesOf } from './body.ts';
 import type { Target } from './request.ts';
-
-/** Of more names in a request the rest is not looked for. Most of them are ordinary words, and stand for nothing. */
-const MOST_NAMES = 1000;
 
 /**
  * What answers call the things that stay at the provider and belong to who made them: OpenAI and its relatives in
@@ -34,35 +31,6 @@ const KINDS = new Set([
   'video',
 ]);
 
-/** How the ids of those begin. Mistral's are UUIDs, but for its agents. */
-const PREFIXES = [
-  'ag',
-  'agent',
-  'assistant',
-  'asst',
-  'batch',
-  'cntr',
-  'container',
-  'conv',
-  'env',
-  'eval',
-  'evalrun',
-  'file',
-  'ft',
-  'ftjob',
-  'memstore',
-  'msgbatch',
-  'resp',
-  'sesn',
-  'skill',
-  'thread',
-  'upload',
-  'v1',
-  'video',
-  'vlt',
-  'vs',
-];
-
 /** What Google's names of such things begin with. Operations may stand under the model that they are of. */
 const COLLECTIONS = ['files', 'cachedContents', 'batches', 'tunedModels', 'fileSearchStores', 'operations'];
 
@@ -75,12 +43,12 @@ const MAY_NAME_RESOURCE = new RegExp(
   `"(?:object|type)"\\s*:\\s*"(?:${KIND})"|"name"\\s*:\\s*"(?:[\\w-]+/[\\w.-]+/)?(?:${COLLECTION})/`,
 );
 
-/** What may be the name of one, in an address or a body. */
-const NAMES = [
-  new RegExp(`\\b(?:${PREFIXES.join('|')})[-_][\\w-]{1,120}`, 'g'),
-  new RegExp(`\\b(?:${COLLECTION})/[\\w-]{1,64}`, 'g'),
-  /\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}\b/g,
-];
+/** Google's name at the end of a path or an address; what is to be done with it may follow. */
+const GOOGLE_ADDRESS = new RegExp(`(?:^|/)((?:${COLLECTION})/[\\w-]+)(?::\\w+)?$`);
+
+/** In characters; addresses are no longer either. */
+const SHORTEST_NAME = 4;
+const LONGEST_NAME = 300;
 
 /** False for texts that need not be parsed to know that they name none. */
 export function mayNameResource(text: string): boolean {
@@ -95,7 +63,9 @@ export function resourceIn(answer: unknown): string | undefined {
   for (const each of [answer, ...WRAPPERS.map(name => property(answer, name))]) {
     const id = property(each, 'id');
     const kind = property(each, 'object') ?? property(each, 'type');
-    if (typeof id === 'string' && typeof kind === 'string' && KINDS.has(kind)) return id;
+    if (typeof id === 'string' && typeof kind === 'string' && KINDS.has(kind)) {
+      return id.length <= LONGEST_NAME ? id : undefined;
+    }
     const name = property(each, 'name');
     const [, found] = typeof name === 'string' ? (GOOGLE_NAME.exec(name) ?? []) : [];
     if (found !== undefined) return found;
@@ -110,22 +80,52 @@ export function uploadIn({ headers }: Response): string | undefined {
   return new URL(address).searchParams.get('upload_id') ?? undefined;
 }
 
-/** Names in a request that may be those of things one key has made. */
-export function resourcesUsed({ url }: Pick<Target, 'url'>, body: unknown): string[] {
-  const upload = url.searchParams.get('upload_id');
-  const found = new Set<string>(upload === null ? [] : [upload]);
-  for (const text of [url.pathname, textOf(body)]) {
-    for (const pattern of NAMES) {
-      for (const [name] of text.matchAll(pattern)) {
-        if (found.size >= MOST_NAMES) return [...found];
-        found.add(name);
-      }
-    }
+/**
+ * Of the names that a request uses, those that are known: in its path, its query, its form, or as strings of its
+ * JSON. Nothing is parsed, and nothing is too far behind.
+ */
+export function resourcesUsed(
+  { url }: Pick<Target, 'url'>,
+  body: unknown,
+  known: { has(name: string): boolean },
+): string[] {
+  const found = new Set<string>();
+  const see = (text: string): void => {
+    if (known.has(text)) found.add(text);
+    const name = text.includes('/') ? GOOGLE_ADDRESS.exec(text)?.[1] : undefined;
+    if (name !== undefined && known.has(name)) found.add(name);
+  };
+  let before = '';
+  for (const part of url.pathname.split('/')) {
+    see(part.split(':', 1)[0]!);
+    see(`${before}/${part}`);
+    before = part;
   }
+  for (const [, value] of url.searchParams) see(value);
+  if (body instanceof FormData || body instanceof URLSearchParams) {
+    for (const [, value] of body as Iterable<[string, unknown]>) if (typeof value === 'string') see(value);
+    return [...found];
+  }
+  // Names are ASCII.
+  const text = typeof body === 'string' ? body : bytesOf(body)?.toString('latin1');
+  if (text !== undefined) forEachShortString(text, see);
   return [...found];
 }
 
-function textOf(body: unknown): string {
-  if (typeof body === 'string') return body.slice(0, SEARCHED);
-  return body instanceof Uint8Array ? Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('utf8', 0, SEARCHED) : '';
+/**
+ * Calls `see` with what stands between two quotes of JSON. That may as well be what stands between two strings, which
+ * is no name. Within a text quotes are escaped: who speaks of a name there does not use it.
+ */
+function forEachShortString(json: string, see: (text: string) => void): void {
+  let open = json.indexOf('"');
+  for (let close = json.indexOf('"', open + 1); close !== -1; close = json.indexOf('"', open + 1)) {
+    const length = close - open - 1;
+    const isShort = length >= SHORTEST_NAME && length <= LONGEST_NAME;
+    if (isShort && json[open - 1] !== '\\' && json[close - 1] !== '\\' && json[close + 1] !== ':') {
+      const text = json.slice(open + 1, close);
+      // Some encoders escape slashes, too.
+      see(text.includes('\\/') ? text.replaceAll('\\/', '/') : text);
+    }
+    open = close;
+  }
 }

@@ -60,9 +60,9 @@ export class KeyManager {
     return this.#directory.resolve(provider)?.pattern;
   }
 
-  /** True where calls have said of something that it belongs to one of the provider's keys. */
-  hasResources(provider: string): boolean {
-    return this.#directory.resolve(provider)?.attachments.hasResources === true;
+  /** What calls have said belongs to one of the provider's keys; undefined where there was no such call. */
+  resourcesOf(provider: string): { has(resource: string): boolean } | undefined {
+    return this.#directory.resolve(provider)?.attachments.resources;
   }
 
   /**

@@ -58,8 +58,8 @@ export class Attachments {
     return this.owners?.get(resource);
   }
 
-  get hasResources(): boolean {
-    return this.owners !== undefined;
+  get resources(): { has(resource: string): boolean } | undefined {
+    return this.owners;
   }
 }
 

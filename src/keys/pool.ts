@@ -353,7 +353,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
    * where nothing is known of them, or all of those keys have left the pool.
    */
   keysWith(resources: readonly string[]): readonly PoolKey[] | undefined {
-    if (!this.attachments.hasResources) return undefined;
+    if (!this.attachments.resources) return undefined;
     const owner = resources.map(each => this.attachments.ownerOf(each)).find(key => key && this.slots[key.position] === key);
     if (!owner) return undefined;
     const keys = [owner, ...[...owner.quotaGroup.members()].filter(key => key !== owner)];

@@ -40,25 +40,63 @@ describe('what an answer says was made', () => {
 describe('what a request may use', () => {
   const url = new URL('https://api.openai.com/v1/files/file-abcd/content?upload_id=up-1');
 
-  test('stands in its address and its body, text or bytes', () => {
-    const body = JSON.stringify({ previous_response_id: 'resp_12345', text: 'no file, no profile-1234, no filed-1' });
-    for (const content of [body, Buffer.from(body)]) {
-      expect(resourcesUsed({ url }, content)).toEqual(['up-1', 'file-abcd', 'files/file-abcd', 'resp_12345']);
-    }
-    const short = '{"file_id":"file-1","agent_id":"ag_1","previous_interaction_id":"v1_1","input":"assistant-1, skill_1, video_1"}';
-    expect(resourcesUsed({ url: new URL('https://x.test/v1beta/models/veo-3.0/operations/o1') }, short)).toEqual(
-      expect.arrayContaining(['operations/o1', 'file-1', 'ag_1', 'v1_1', 'assistant-1', 'skill_1', 'video_1']),
+  const anything = { has: () => true };
+  const known = (...names: string[]) => new Set(names);
+  const plain = new URL('https://generativelanguage.googleapis.com/v1beta/models/flash:generateContent');
+
+  test('stands in its address', () => {
+    expect(resourcesUsed({ url }, undefined, known('up-1', 'file-abcd', 'files/file-abcd', 'resp_1'))).toEqual(
+      ['file-abcd', 'files/file-abcd', 'up-1'],
     );
-    const plain = new URL('https://generativelanguage.googleapis.com/v1beta/models/flash:generateContent');
-    const gemini = { cachedContent: 'cachedContents/a1', contents: [{ parts: [{ fileData: { fileUri: 'https://x/v1beta/files/b2' } }] }] };
-    expect(resourcesUsed({ url: plain }, JSON.stringify(gemini))).toEqual(['cachedContents/a1', 'files/b2']);
-    expect(resourcesUsed({ url: plain }, '{"file":"0b1c2d3e-aaaa-bbbb-cccc-0123456789ab"}')).toHaveLength(1);
-    expect(resourcesUsed({ url: plain }, undefined)).toEqual([]);
+    const operation = new URL('https://x.test/v1beta/models/veo-3.0/operations/o1');
+    expect(resourcesUsed({ url: operation }, undefined, known('operations/o1'))).toEqual(['operations/o1']);
+    const action = new URL('https://x.test/v1beta/batches/b1:cancel?file=files%2Ff1');
+    expect(resourcesUsed({ url: action }, undefined, known('batches/b1', 'files/f1'))).toEqual(['batches/b1', 'files/f1']);
+    expect(resourcesUsed({ url: plain }, undefined, known('up-1'))).toEqual([]);
   });
 
-  test('is not looked for without end', () => {
-    const names = Array.from({ length: 5000 }, (_, index) => `file-${10_000 + index}`);
-    expect(resourcesUsed({ url }, names.join(' '))).toHaveLength(1000);
+  const json = '{"previous_response_id":"resp_12345","tools":[{"vector_store_ids":[ "vs_1" , "vs_2"]}]}';
+  const bytes = new Uint8Array(Buffer.from(json));
+  const form = new FormData();
+  form.set('file_id', 'resp_12345');
+  form.set('file', new Blob([json]));
+
+  test.each([
+    ['text', json, ['resp_12345', 'vs_2']],
+    ['a Buffer', Buffer.from(json), ['resp_12345', 'vs_2']],
+    ['an ArrayBuffer', bytes.buffer, ['resp_12345', 'vs_2']],
+    ['a form', form, ['resp_12345']],
+    ['parameters', new URLSearchParams({ a: 'vs_2' }), ['vs_2']],
+    ['nothing', undefined, []],
+    ['a blob', new Blob([json]), []],
+  ])('stands in its body: %s', (_, body, names) => {
+    expect(resourcesUsed({ url: plain }, body, known('resp_12345', 'vs_2', 'file-1'))).toEqual(names);
+  });
+
+  test('stands in Google\'s names and addresses, however their slashes are written', () => {
+    const gemini = { cachedContent: 'cachedContents/a1', contents: [{ parts: [{ fileData: { fileUri: 'https://x/v1beta/files/b2' } }] }] };
+    const body = JSON.stringify(gemini);
+    for (const text of [body, body.replaceAll('/', '\\/')]) {
+      expect(resourcesUsed({ url: plain }, text, known('cachedContents/a1', 'files/b2'))).toEqual(['cachedContents/a1', 'files/b2']);
+    }
+  });
+
+  test('is no name that a text speaks of, nor the name of a member', () => {
+    const said = 'what does the log line "open file-abc123 failed" mean? And "file-abc123"? Or see https://x/files/b2';
+    const body = JSON.stringify({ messages: [{ content: said }], 'file-abc123': 1, path: String.raw`\file-abc123` });
+    expect(resourcesUsed({ url: plain }, body, known('file-abc123', 'files/b2'))).toEqual([]);
+  });
+
+  test.each([5, 3000])('is not too far behind, nor one of too many: %s kB of text before it', kilobytes => {
+    const others = Array.from({ length: 2000 }, (_, index) => `file-${10_000 + index}`);
+    const body = JSON.stringify({ input: 'x'.repeat(kilobytes * 1024), others, id: 'resp_12345' });
+    expect(resourcesUsed({ url: plain }, body, known('resp_12345'))).toEqual(['resp_12345']);
+  });
+
+  test('is no longer than names are', () => {
+    expect(resourceIn({ id: `file-${'x'.repeat(300)}`, object: 'file' })).toBeUndefined();
+    const value = 'x'.repeat(301);
+    expect(resourcesUsed({ url: plain }, JSON.stringify({ value, a: 'file-1' }), anything)).not.toContain(value);
   });
 });
 
