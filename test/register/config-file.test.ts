@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { readConfigFile, type ConfigFile } from '../../src/register/config-file.ts';
+import { nothingFound, readConfigFile, type ConfigFile } from '../../src/register/config-file.ts';
 import { RegisterError } from '../../src/register/error.ts';
 
 let cwd: string;
@@ -32,6 +32,16 @@ function refusal(...args: Parameters<typeof read>): string {
 
 test('is no file where there is none, and a blank variable names none', () => {
   expect(read({ 'other.json': '{}' }, undefined, { EXECUTION_GUARD_CONFIG: ' ' })).toBeUndefined();
+});
+
+test('that there is none is said, with a file that is not looked for, unless a blank variable allows it', () => {
+  const said = `no configuration found in ${cwd} (execution-guard.config.json, .yaml, .yml, .mjs); guards nothing`;
+  expect(nothingFound({ cwd, env: {} })).toBe(said);
+  expect(nothingFound({ cwd, env: { EXECUTION_GUARD_CONFIG: ' ' } })).toBeUndefined();
+  writeFileSync(path.join(cwd, 'execution-guard.config.js'), '');
+  expect(nothingFound({ cwd, env: {} })).toBe(
+    `${said}; execution-guard.config.js is there: name it in EXECUTION_GUARD_CONFIG`,
+  );
 });
 
 test.each([

@@ -112,6 +112,26 @@ describe('a child process', () => {
     expect(await run({ ...process.env })).toBe('its-own best-key undefined');
   });
 
+  test('has what is not text, and what names nothing, as ever', async () => {
+    const script = `process.exit(process.env.${SET} === 'its-own' && process.env.N === '5' ? 0 : 1)`;
+    const env = { ...process.env, N: 5 as never };
+    expect(childProcess.spawnSync(execPath, ['-e', script], { env }).status).toBe(0);
+    const child = new ChildProcess();
+    const options = { file: execPath, args: [execPath, '-e', script], stdio: 'ignore', envPairs: ['ODD', `${SET}=${answer}`, 'N=5'] };
+    Reflect.apply(Reflect.get(child, 'spawn') as () => void, child, [options]);
+    expect(await new Promise(resolve => child.once('exit', resolve))).toBe(0);
+  });
+
+  test('is left alone where the platform has no such method', () => {
+    restore();
+    const spawning: unknown = Reflect.get(ChildProcess.prototype, 'spawn');
+    Reflect.set(ChildProcess.prototype, 'spawn', undefined);
+    restore = interceptEnvironment(new Map([[SET, () => answer]]));
+    restore();
+    expect(Reflect.get(ChildProcess.prototype, 'spawn')).toBeUndefined();
+    Reflect.set(ChildProcess.prototype, 'spawn', spawning);
+  });
+
   test('has them where no options are given', () => {
     expect(childProcess.execSync(COMMAND).toString()).toBe('its-own undefined undefined');
     expect(childProcess.spawnSync(execPath, ['-e', SCRIPT], undefined).stdout.toString()).toBe('its-own undefined undefined');

@@ -512,6 +512,19 @@ describe('the preloader', () => {
     expect(lines[0]).toMatch(/^execution-guard: missing\.json: there is no such file in /);
   });
 
+  test('says that there is no configuration only where node was asked for it, and not where that is wanted', () => {
+    const { execArgv } = process;
+    for (const [args, variable] of [[['--import', 'execution-guard/register'], undefined], [[], undefined], [['-r', 'execution-guard/register'], '']] as const) {
+      slot().hasRun = false;
+      process.execArgv = [...args];
+      vi.stubEnv('EXECUTION_GUARD_CONFIG', variable);
+      preload();
+    }
+    process.execArgv = execArgv;
+    expect(lines).toEqual([expect.stringMatching(/^execution-guard: no configuration found in /)]);
+    expect(globalThis.fetch).toBe(before.fetch);
+  });
+
   test('hides no error of another kind', () => {
     vi.spyOn(process, 'cwd').mockImplementation(() => {
       throw new RangeError('broken');
