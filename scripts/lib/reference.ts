@@ -57,7 +57,7 @@ because the old ones made callers wait, or refused calls, that no provider would
 | \`queue.concurrency\` | no limit | one call at a time | One slow call held up every provider. |
 | \`queue.minDelayMs\` | 0 | 5000 | Five seconds between two calls serve nobody; limits belong to the keys. |
 | \`retry.retryableStatusCodes\` | also 408, 409, 425, 529 | 429, 500, 502, 503, 504 | All four say "not now". |
-| \`persistence.enabled\` | false | true | Importing a package should not write files. |
+| \`persistence.enabled\` | false | true | A package should not write files unasked. |
 | \`keyManagement.enabled\` | true | false | Naming a pool is asking for it; without one it does nothing. |
 
 To have the old values, paste this and change what you like:

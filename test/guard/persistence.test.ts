@@ -276,12 +276,12 @@ describe('after a restart', () => {
     expect(life().key('a').state).toBe('disabled');
   });
 
-  test('keys and pools that come later are met with what is known of them', async () => {
+  test('keys and pools that come later are met with what is known of them', () => {
     const before = life();
     before.guard.keys.disable('gemini', 'a');
     before.guard.close();
     const late = life({ keys: keysOf('b') });
-    late.guard.keys.add('gemini', keysOf('a')[0]!);
+    late.guard.keys.add('gemini', keysOf('a')[0]);
     expect(late.key('a').state).toBe('disabled');
     late.guard.close();
     const bare = new ExecutionGuard({ persistence: { enabled: true, dataFile } }, { clock, env: {} });

@@ -1,3 +1,6 @@
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { inspect } from 'node:util';
 import { describe, expect, test } from 'vitest';
 import {
@@ -264,6 +267,58 @@ describe('what a guard shows of itself holds no secret', () => {
     await it.guard.execute(() => 1, 'openai');
     it.guard.close();
     expectSafe(it);
+  });
+});
+
+describe('what a guard leaves for the next process holds no secret', () => {
+  test('whatever providers and persons have said', async () => {
+    const directory = mkdtempSync(path.join(tmpdir(), 'guard-leaks-'));
+    const dataFile = path.join(directory, 'state.json');
+    try {
+      const it = world({ persistence: { enabled: true, dataFile }, retry: { maxRetries: 0 } });
+      const { guard } = it;
+      const call = async (providerName: string, fn: (context: CallContext) => unknown): Promise<void> => {
+        const identity = { req: REQUEST, userId: SECRETS.session, affinity: SECRETS.body, tags: [SECRETS.header] };
+        const options = { providerName, model: 'some-model', tokens: 10, skipDeduplication: true, ...identity };
+        await Promise.allSettled([guard.execute(fn, options)]);
+      };
+      for (const provider of ['google-gemini', 'openai', 'lonely']) {
+        for (const status of [401, 403, 429, 503]) {
+          await call(provider, ({ apiKey = '' }) => {
+            throw echo(status, apiKey, { message: `API key not valid: ${apiKey}` });
+          });
+          guard.getStats();
+          await it.clock.advance(60_000);
+        }
+        await call(provider, ({ apiKey = '', bind }) => {
+          bind(SECRETS.body);
+          return new Response(apiKey, {
+            headers: {
+              'anthropic-organization-id': apiKey,
+              'ratelimit-policy': `"${apiKey}";q=5;w=60`,
+              ratelimit: `"${apiKey}";r=0;t=30`,
+              'x-ratelimit-limit-requests': '5',
+              'x-ratelimit-remaining-requests': '0',
+            },
+          });
+        });
+      }
+      const { keys } = guard;
+      keys.disable('google-gemini', 'object', `it said ${SECRETS.plain} and ${SECRETS.object}`);
+      keys.disable('google-gemini', keys.add('google-gemini', SECRETS.added), SECRETS.added);
+      keys.replace('openai', keys.list().find(({ pattern }) => pattern === 'openai')!.keys[0]!.id, SECRETS.replacement);
+      guard.close();
+      const text = readFileSync(dataFile, 'utf8');
+      expect(text).toContain('"id":"object"');
+      expect(text).toContain('"provider":"openai"');
+      expectNoTrace(text, ALL);
+      const next = world({ persistence: { enabled: true, dataFile } });
+      expectSafe(next);
+      next.guard.close();
+      expect(readdirSync(directory)).toEqual(['state.json']);
+    } finally {
+      rmSync(directory, { recursive: true });
+    }
   });
 });
 
