@@ -25,6 +25,8 @@ export interface LearnedLimitData {
   readonly remaining?: number | undefined;
   readonly left?: number | undefined;
   readonly resetAt?: number | undefined;
+  readonly spanMs?: number | undefined;
+  readonly heardFrom?: string | undefined;
   /** What we counted ourselves; see {@link QuotaWindow.entries}. */
   readonly window?: readonly number[] | undefined;
 }
@@ -174,18 +176,19 @@ export class LearnedLimit {
   }
 
   snapshot(now: number): LearnedLimitData {
-    const { counts, limit, windowMs, remaining, left, resetAt, window } = this;
+    const { counts, limit, windowMs, remaining, left, resetAt, spanMs, heardFrom, window } = this;
     return {
       counts,
       ...(limit !== undefined && { limit }),
       ...(windowMs !== undefined && { windowMs }),
-      ...(this.heardOf >= 0 && { remaining, left, resetAt }),
+      ...(this.heardOf >= 0 && { remaining, left, resetAt, spanMs, heardFrom }),
       ...(window && { window: window.entries(now) }),
     };
   }
 
   /** @param heardOf no lease that is under way, or is to come, is so young */
-  restore({ limit, windowMs, remaining, left, resetAt, window }: LearnedLimitData, heardOf: number, now: number): void {
+  restore(data: LearnedLimitData, heardOf: number, now: number): void {
+    const { limit, windowMs, remaining, left, resetAt, spanMs = 0, heardFrom, window } = data;
     if (limit !== undefined && limit > 0) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining !== undefined && left !== undefined && resetAt !== undefined) {
@@ -193,7 +196,8 @@ export class LearnedLimit {
       this.remaining = remaining;
       this.left = left;
       this.resetAt = Math.min(resetAt, now + LONGEST_WINDOW_MS);
-      this.spanMs = Math.max(0, this.resetAt - now);
+      this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);
+      this.heardFrom = heardFrom;
       this.settled();
     }
     if (!window) return;

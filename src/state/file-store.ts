@@ -33,6 +33,8 @@ export class FileStore {
   /** What the file was when it was last read or written here; undefined before that. */
   private seen: string | undefined;
   private writes = 0;
+  /** What is being written in the background. */
+  private draft: string | undefined;
 
   constructor(file: string) {
     this.path = path.resolve(file);
@@ -76,6 +78,7 @@ export class FileStore {
     const write = ++this.writes;
     mkdirSync(path.dirname(this.path), { recursive: true, mode: DIRECTORY_MODE });
     const draft = this.draftName();
+    this.draft = draft;
     try {
       const file = await open(draft, 'wx', FILE_MODE);
       try {
@@ -90,13 +93,16 @@ export class FileStore {
       await unlink(draft).catch(() => undefined);
       throw error;
     }
-    await unlink(draft);
+    await unlink(draft).catch(() => undefined);
     return false;
   }
 
   /** As {@link replace}, before it returns. */
   replaceSync(text: string): boolean {
     this.writes++;
+    // There may be no time left for who writes it to tidy up.
+    if (this.draft !== undefined) discard(this.draft);
+    this.draft = undefined;
     mkdirSync(path.dirname(this.path), { recursive: true, mode: DIRECTORY_MODE });
     const draft = this.draftName();
     try {

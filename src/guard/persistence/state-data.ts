@@ -151,6 +151,8 @@ function buildSchemas() {
       remaining: z.number().optional(),
       left: z.number().optional(),
       resetAt: z.number().optional(),
+      spanMs: amount.optional(),
+      heardFrom: z.string().optional(),
       window: events.optional(),
     }),
   );
