@@ -9,13 +9,13 @@ import { isJson, mediaType, rebuilt, webBody } from './response.ts';
 import { JsonUsage } from './usage.ts';
 
 /** The answer of one attempt, as the guard is to judge it: an error at the start of a stream is an error. */
-export function received(response: Response, report: Report): Promise<Response> | Response {
+export function received(response: Response, report: Report, secret?: string): Promise<Response> | Response {
   const upload = uploadIn(response);
   if (upload !== undefined) report.made(upload);
   const body = response.ok ? webBody(response) : undefined;
   if (!body) return response;
   const type = mediaType(response);
-  if (type === 'text/event-stream' && response.status === 200) return pastFirstEvent(response, body, report);
+  if (type === 'text/event-stream' && response.status === 200) return pastFirstEvent(response, body, report, secret);
   if (!isJson(type) || !JsonUsage.suits(response)) return response;
   return rebuilt(response, passage({ head: [], rest: body.getReader() }, new JsonUsage(report)));
 }

@@ -1,3 +1,4 @@
+import { Redactor } from '../keys/redaction.ts';
 import { passage, type BegunBody } from './passage.ts';
 import type { Report } from './report.ts';
 import { rebuilt } from './response.ts';
@@ -21,6 +22,7 @@ export async function pastFirstEvent(
   response: Response,
   body: ReadableStream<Uint8Array>,
   report: Report,
+  secret: string | undefined,
 ): Promise<Response> {
   const begun: BegunBody = { head: [], rest: body.getReader() };
   const events = new EventReader();
@@ -45,8 +47,19 @@ export async function pastFirstEvent(
         hear(events.end());
         usage.end();
       },
-    }),
+    }, secret === undefined ? undefined : chunk => withoutKey(chunk, secret)),
   );
+}
+
+/**
+ * What goes wrong in mid-stream is told by an event, and some providers repeat the key. Events come whole, as a rule;
+ * to hold text back until it is sure would slow down every stream.
+ */
+function withoutKey(chunk: Uint8Array, secret: string): Uint8Array {
+  const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
+  if (!bytes.includes(secret)) return chunk;
+  // Letters may be cut in two here, and a mask has one that is no single byte.
+  return Buffer.from(new Redactor([secret]).text(bytes.toString('latin1')).replaceAll('…', '...'), 'latin1');
 }
 
 async function firstVerdict(

@@ -188,7 +188,7 @@ class GuardedRequest {
     };
     const response = await this.sent({ url, headers, init, request: this.target.request }, context.apiKey, isReplayable);
     if (isFromElsewhere(response)) return response;
-    return received(response, { usage: context.reportUsage, made: context.bind });
+    return received(response, { usage: context.reportUsage, made: context.bind }, context.apiKey);
   }
 
   private async sent(request: Outgoing, secret: string | undefined, isReplayable: boolean): Promise<Response> {

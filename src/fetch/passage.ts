@@ -15,8 +15,14 @@ export interface Onlooker {
 /**
  * The whole body again, from its first byte, at the pace of whoever reads it. Its end and its errors are those
  * of the body below, and cancelling it cancels that one.
+ *
+ * @param handedOn what a chunk is handed on as
  */
-export function passage({ head, rest }: BegunBody, onlooker?: Onlooker): ReadableStream<Uint8Array> {
+export function passage(
+  { head, rest }: BegunBody,
+  onlooker?: Onlooker,
+  handedOn: (chunk: Uint8Array) => Uint8Array = chunk => chunk,
+): ReadableStream<Uint8Array> {
   /** Undefined at the end. */
   const next = async (): Promise<Uint8Array | undefined> => {
     try {
@@ -44,7 +50,7 @@ export function passage({ head, rest }: BegunBody, onlooker?: Onlooker): Readabl
         if (chunk.byteLength === 0) continue;
         if (!begun) onlooker?.saw(chunk);
         // A copy: the chunk's memory goes over to the stream, and may be shared with others.
-        controller.enqueue(new Uint8Array(chunk));
+        controller.enqueue(new Uint8Array(handedOn(chunk)));
         return;
       }
     },

@@ -419,6 +419,15 @@ describe('streams of events', () => {
     expect(server.requests).toHaveLength(1);
   });
 
+  test('an error after the content shows no key, though the provider repeats it', async () => {
+    const chunks = [delta('eins, zwei, drüber'), event({ error: { message: `The key ${KEY_A} is süspended` } })];
+    const { fetch, server } = await scriptedWorld([{ chunks }]);
+    const text = await (await fetch(server.url)).text();
+    expect(text).not.toContain(KEY_A);
+    expect(text).toContain('drüber');
+    expect(text).toMatch(/The key sk-\S*\.\.\. is süspended/);
+  });
+
   test('one that breaks off before the content is one more attempt', async () => {
     const cut = { chunks: [event('', 'ping'), event('', 'ping')], ending: 'cut' } as const;
     const { fetch, server, answer } = await scriptedWorld([cut, { chunks: [delta('good')] }]);
