@@ -2,6 +2,8 @@ import { isRecord } from '../faults/safe-read.ts';
 
 /** Who has asked a dispatcher and hears of the answer, whatever kind of handler it is. */
 export interface Audience {
+  /** It is of the kind that versions up to 6 know. */
+  readonly isOlder: boolean;
   connected(abort: (reason?: unknown) => void, flow: Flow): void;
   /** @throws whatever the handler throws, as all of these do */
   headers(response: Response): void;
@@ -52,6 +54,7 @@ export function audienceOf(handler: unknown): Audience | undefined {
 function audienceOfHandler(call: (name: string, ...args: readonly unknown[]) => unknown): Audience {
   let controller: object | undefined;
   return {
+    isOlder: false,
     connected(abort, flow) {
       const state: { aborted: boolean; reason: unknown; rawHeaders: unknown; rawTrailers: unknown } = {
         aborted: false,
@@ -93,6 +96,7 @@ function audienceOfLegacyHandler(call: (name: string, ...args: readonly unknown[
     if (more === false) flow.pause();
   };
   return {
+    isOlder: true,
     connected(abort, given) {
       flow = given;
       call('onConnect', abort, {});

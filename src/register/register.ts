@@ -74,7 +74,6 @@ function install(
   answers: ReadonlyMap<string, Answer>,
 ): () => void {
   const gate = new Gate(guard, { ...section.fetch });
-  // In this order: to look at the global fetch makes the platform put its dispatcher in place.
   const steps = [() => gate.close(), guardGlobalFetch(gate), guardGlobalDispatchers(gate)];
   if (answers.size > 0) steps.push(interceptEnvironment(answering(guard, answers)));
   return () => {

@@ -73,6 +73,32 @@ describe('an application that knows nothing of the guard', () => {
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['ann', 'ben', 'cleo']);
   }, timeout);
 
+  test('keeps undici\'s own dispatcher, with its interceptors, and the ones it sets', async () => {
+    const server = await openAI();
+    const script = (first: string): string => `${first}
+      const { EnvHttpProxyAgent, getGlobalDispatcher, interceptors, request, setGlobalDispatcher } = await import('undici');
+      const url = '${server.url}/v1/models';
+      const ask = async (key, dispatcher) => {
+        try {
+          const { statusCode, body } = await request(url, { headers: { authorization: 'Bearer ' + key }, dispatcher });
+          await body.dump();
+          return statusCode;
+        } catch (error) {
+          return error.message;
+        }
+      };
+      const dispatcher = getGlobalDispatcher().compose(interceptors.redirect({ maxRedirections: 3 }));
+      console.log(await ask('guard:openai', dispatcher), await ask('mine', dispatcher));
+      setGlobalDispatcher(new EnvHttpProxyAgent());
+      console.log(await ask('guard:openai'), await ask('mine'));
+      process.exit();`;
+    const run = { files: config(), env: { NODE_NO_WARNINGS: '1' } };
+    expect(await output({ ...run, script: script('') })).toEqual(['200 401', '200 401']);
+    // What Node has built in takes no interceptors of undici 7, with the guard as without.
+    const older = process.versions.undici?.startsWith('6.') ? 'invalid onError method invalid onError method' : '200 401';
+    expect(await output({ ...run, script: script("await fetch('data:,');") })).toEqual([older, '200 401']);
+  }, timeout);
+
   test.each([
     ['GEMINI_API_KEY', 'true'],
     ['GOOGLE_API_KEY', '{ GOOGLE_API_KEY: guard:gemini }'],

@@ -1,7 +1,17 @@
 import { get } from 'node:http';
 import { text } from 'node:stream/consumers';
 import OpenAI from 'openai';
-import { Agent, Client, fetch as undiciFetch, getGlobalDispatcher, pipeline, request, setGlobalDispatcher, type Dispatcher } from 'undici';
+import {
+  Agent,
+  Client,
+  fetch as undiciFetch,
+  getGlobalDispatcher,
+  interceptors,
+  pipeline,
+  request,
+  setGlobalDispatcher,
+  type Dispatcher,
+} from 'undici';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createGuardedFetch } from '../../src/fetch/index.ts';
 import { ExecutionGuard, executionGuard, guardedExecute } from '../../src/index.ts';
@@ -446,18 +456,85 @@ describe('undici', () => {
     await server.idle();
   });
 
-  test('keeps the dispatcher that the program sets later, which is not guarded; fetch is', async () => {
+  test('ends a request whose handler throws at its end', async () => {
+    const server = await scripted({ body: 'hello' });
+    register(config());
+    const broken = new Error('broken');
+    const error = await new Promise(resolve => {
+      getGlobalDispatcher().dispatch({ origin: server.url, path: '/', method: 'GET', headers: placeholder }, {
+        onRequestStart: () => undefined,
+        onResponseEnd: () => {
+          throw broken;
+        },
+        onResponseError: (_, failure) => resolve(failure),
+      });
+    });
+    expect(error).toBe(broken);
+  });
+
+  test('guards the dispatcher that the program sets later, once, and gives it back', async () => {
     const server = await scripted({ body: 'hello' });
     register(config());
     const own = Object.create(before.dispatcher) as Dispatcher;
     setGlobalDispatcher(own);
     await (await request(server.url, { headers: placeholder })).body.dump();
     await (await fetch(server.url, { headers: placeholder })).text();
-    expect(server.requests.map(({ headers }) => headers.authorization)).toEqual([placeholder.authorization, `Bearer ${fakeOpenAIKey('ann')}`]);
+    setGlobalDispatcher(getGlobalDispatcher());
+    await (await undiciFetch(server.url, { headers: placeholder })).text();
+    const keys = ['ann', 'ben', 'ann'].map(name => `Bearer ${fakeOpenAIKey(name)}`);
+    expect(server.requests.map(({ headers }) => headers.authorization)).toEqual(keys);
+    expect(requests()).toEqual([2, 1]);
     unregister();
     expect(getGlobalDispatcher()).toBe(own);
-    Reflect.set(globalThis, PLACE, before.dispatcher);
-    Reflect.set(globalThis, NEW_PLACE, before.dispatcher);
+    setGlobalDispatcher(before.dispatcher);
+  });
+
+  test('a dispatcher kept from one registration is guarded by the next that it is set in', async () => {
+    const server = await scripted({ body: 'hello' });
+    register(config());
+    const kept = getGlobalDispatcher();
+    register(config());
+    setGlobalDispatcher(kept);
+    await (await request(server.url, { headers: placeholder })).body.dump();
+    expect(server.requests[0]?.headers.authorization).toBe(`Bearer ${fakeOpenAIKey('ann')}`);
+  });
+
+  test('how globals are defined is left as it was found', () => {
+    const { defineProperty } = Object;
+    register(config());
+    expect(Object.defineProperty.name).toBe('defineProperty');
+    Object.defineProperty(globalThis, 'aName', { value: 'a value', configurable: true });
+    expect(Reflect.get(globalThis, 'aName')).toBe('a value');
+    Reflect.deleteProperty(globalThis, 'aName');
+    setGlobalDispatcher(before.dispatcher);
+    expect(() => Object.defineProperty(globalThis, PLACE, { get: () => undefined })).toThrow(TypeError);
+    unregister();
+    expect(Object.defineProperty).toBe(defineProperty);
+
+    // Somebody else watches too, and goes later than this does.
+    register(config());
+    const ours = Object.defineProperty;
+    Object.defineProperty = (...args) => ours(...args);
+    const theirs = Object.defineProperty;
+    unregister();
+    expect(Object.defineProperty).toBe(theirs);
+    setGlobalDispatcher(before.dispatcher);
+    Object.defineProperty = defineProperty;
+  });
+
+  test.each([
+    ['redirect', interceptors.redirect({ maxRedirections: 3 })],
+    ['retry', interceptors.retry({ maxRetries: 2, minTimeout: 1 })],
+    ['cache', interceptors.cache()],
+    ['dns', interceptors.dns()],
+  ])('works with the interceptor %s', async (_, interceptor) => {
+    const server = await scripted({ body: 'hello', headers: { 'cache-control': 'no-store' } });
+    register(config());
+    const dispatcher = getGlobalDispatcher().compose(interceptor);
+    for (const headers of [placeholder, { authorization: 'Bearer mine' }]) {
+      expect(await (await request(server.url, { headers, dispatcher })).body.text()).toBe('hello');
+    }
+    expect(server.requests.map(({ headers }) => headers.authorization)).toEqual([`Bearer ${fakeOpenAIKey('ann')}`, 'Bearer mine']);
   });
 });
 
