@@ -73,6 +73,17 @@ describe('an application that knows nothing of the guard', () => {
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['ann', 'ben', 'cleo']);
   }, timeout);
 
+  test('is guarded in a worker made of a string too, by --require', async () => {
+    const server = await openAI();
+    const code = `const { parentPort } = require('node:worker_threads');
+      fetch('${server.url}/v1/models', { headers: { authorization: 'Bearer guard:openai' } })
+        .then(({ status }) => parentPort.postMessage(status));`;
+    const script = `import { Worker } from 'node:worker_threads';
+      new Worker(${JSON.stringify(code)}, { eval: true }).on('message', console.log);`;
+    const preload = ['--require', 'execution-guard/register'];
+    expect(await output({ files: config(), preload, script })).toEqual(['200']);
+  }, timeout);
+
   test('keeps undici\'s own dispatcher, with its interceptors, and the ones it sets', async () => {
     const server = await openAI();
     const script = (first: string): string => `${first}
