@@ -4,7 +4,7 @@ import { placeholder } from '../keys/placeholder.ts';
 export type Place =
   /** `authorization: <scheme> <key>`; no scheme: the key alone. */
   | { readonly in: 'authorization'; readonly scheme: string | undefined }
-  | { readonly in: 'header'; readonly name: string }
+  | { readonly in: 'header'; readonly name: string; readonly scheme?: string | undefined }
   | { readonly in: 'query'; readonly name: string };
 
 /** The address and the headers of a request: all that a key can stand in. */
@@ -15,8 +15,12 @@ export interface Envelope {
 
 export interface Credential {
   readonly places: readonly Place[];
-  /** What stood in the first of them. */
+  /** What stood in the first of them. Where there are placeholders, they come first. */
   readonly value: string | undefined;
+  /** How many of the places have a placeholder; the key goes to one of those. */
+  readonly placeholders: number;
+  /** The only placeholder is in the query under a name that no key is known by: it may be anybody's words. */
+  readonly isDoubtful: boolean;
 }
 
 const BEARER: Place = { in: 'authorization', scheme: 'Bearer' };
@@ -42,6 +46,10 @@ const QUERY_NAMES: Readonly<Record<string, readonly string[]>> = {
 
 const HEADERS = ['x-api-key', 'api-key', 'x-goog-api-key', 'x-mbx-apikey', 'x-finnhub-token', 'x-api-token'];
 
+/** Where a bare `guard` stands for a key; elsewhere it is a word. */
+const PLACEHOLDER_HEADERS = new Set(['authorization', 'ocp-apim-subscription-key', 'xi-api-key', ...HEADERS]);
+const PLACEHOLDER_PARAMETERS = new Set(['access_token', 'api-key', 'api_key', 'apikey', 'key', 'subscription-key', 'token']);
+
 /** Schemes of `authorization` that are followed by a key as it is. */
 const SCHEMES = new Set(['bearer', 'token', 'key', 'api-key', 'apikey']);
 
@@ -64,9 +72,12 @@ export function isSigned({ url, headers }: Envelope): boolean {
  * @param profile the name of the provider's fault profile
  */
 export function findCredential({ url, headers }: Envelope, profile: string): Credential {
-  const places: Place[] = [];
-  let value: string | undefined;
+  const held = placeholdersIn({ url, headers });
+  const places = held.map(({ place }) => place);
+  const placeholders = held.length;
+  let value = held[0]?.value;
   const found = (place: Place, content: string): void => {
+    if (held.some(each => isSame(each.place, place))) return;
     places.push(place);
     value ??= content;
   };
@@ -79,16 +90,48 @@ export function findCredential({ url, headers }: Envelope, profile: string): Cre
   }
   for (const name of ['key', ...(QUERY_NAMES[profile] ?? [])]) {
     const content = url.searchParams.get(name);
-    const counts = places.length === 0 || isGoogle(url, profile) || placeholder(content ?? undefined) !== undefined;
-    if (content !== null && counts) found({ in: 'query', name }, content);
+    if (content !== null && (places.length === 0 || isGoogle(url, profile))) found({ in: 'query', name }, content);
   }
-  return { places, value };
+  if (places.length > 0) return { places, value, placeholders, isDoubtful: false };
+  // Nothing else can be meant for a key.
+  const [doubtful] = [...url.searchParams].filter(([, content]) => isPlaceholder(content, false));
+  if (!doubtful) return { places, value, placeholders, isDoubtful: false };
+  const [name, content] = doubtful;
+  return { places: [{ in: 'query', name }], value: content, placeholders: 1, isDoubtful: true };
+}
+
+/** `guard:<name>` in any header, and either kind where a key may stand. */
+function placeholdersIn({ url, headers }: Envelope): { place: Place; value: string }[] {
+  const found: { place: Place; value: string }[] = [];
+  for (const [name, content] of headers) {
+    const { key: value, scheme } = /guard/i.test(content) ? (authorizationIn(content) ?? {}) : {};
+    if (value === undefined || !isPlaceholder(value, PLACEHOLDER_HEADERS.has(name))) continue;
+    found.push({ place: name === 'authorization' ? { in: name, scheme } : { in: 'header', name, scheme }, value });
+  }
+  for (const [name, value] of url.searchParams) {
+    const isHeld = PLACEHOLDER_PARAMETERS.has(name.toLowerCase()) && isPlaceholder(value, true);
+    if (isHeld) found.push({ place: { in: 'query', name }, value });
+  }
+  return found;
+}
+
+function isPlaceholder(value: string, isKeyPlace: boolean): boolean {
+  const name = placeholder(value);
+  return name === '' ? isKeyPlace : name !== undefined;
+}
+
+function isSame(one: Place, other: Place): boolean {
+  return nameOf(one) === nameOf(other) && (one.in === 'query') === (other.in === 'query');
+}
+
+function nameOf(place: Place): string {
+  return place.in === 'authorization' ? place.in : place.name;
 }
 
 /** The request with `secret` in place of the credential it had; where it had none, where its provider wants it. */
 export function withCredential(
   { url, headers }: Envelope,
-  { places }: Credential,
+  { places, placeholders }: Credential,
   secret: string,
   profile: string,
 ): Envelope & { readonly place: Place } {
@@ -96,12 +139,11 @@ export function withCredential(
   const newUrl = new URL(url);
   for (const place of places) {
     if (place.in === 'query') newUrl.searchParams.delete(place.name);
-    else newHeaders.delete(place.in === 'header' ? place.name : 'authorization');
+    else newHeaders.delete(nameOf(place));
   }
-  const place = placeFor(places, url, profile);
+  const place = placeFor(placeholders > 0 ? places.slice(0, placeholders) : places, url, profile);
   if (place.in === 'query') newUrl.searchParams.set(place.name, secret);
-  else if (place.in === 'header') newHeaders.set(place.name, secret);
-  else newHeaders.set('authorization', place.scheme === undefined ? secret : `${place.scheme} ${secret}`);
+  else newHeaders.set(nameOf(place), place.scheme === undefined ? secret : `${place.scheme} ${secret}`);
   return { url: newUrl, headers: newHeaders, place };
 }
 

@@ -28,6 +28,9 @@ const FULL_NAMES: Readonly<Record<string, readonly string[]>> = {
   xai: ['xai-grok'],
 };
 
+/** Somebody else's words may stand there, and would have the key sent anywhere. */
+const NO_PLACE = 'the parameter it stands in is not known to hold keys: set `provider` if it does';
+
 /** Tells which requests are the guard's business, and under which provider's name. */
 export class Router {
   private readonly guard: ExecutionGuard;
@@ -44,17 +47,19 @@ export class Router {
 
   /** Undefined for a request that is to go out as it is. */
   destinationOf(envelope: Envelope): Destination | undefined {
-    if (isSigned(envelope)) return undefined;
     const hosted = profileForHost(envelope.url.host);
     const named = this.provider ?? this.route?.(envelope);
     // Which parameters can be a key depends on the provider, and the key may name the provider.
     const suspected = hosted ?? (named === undefined ? undefined : profileFor(named));
     const credential = findCredential(envelope, suspected?.name ?? '');
     const held = placeholder(credential.value);
+    // A placeholder must not go out, whatever else the request says.
+    if (held === undefined && isSigned(envelope)) return undefined;
     const found = named ?? (held || undefined) ?? (hosted && this.poolNameFor(hosted));
     if (found === undefined && (held === undefined || isAnybodys(credential, hosted))) return undefined;
     const provider = found ?? hosted?.name;
-    const noPool = held === undefined ? undefined : this.whyNoPool(provider, envelope.url);
+    const isUnsure = credential.isDoubtful && hosted === undefined && named === undefined;
+    const noPool = held === undefined ? undefined : isUnsure ? NO_PLACE : this.whyNoPool(provider, envelope.url);
     const profile = hosted ?? profileFor(provider ?? '');
     return {
       provider: provider ?? '',

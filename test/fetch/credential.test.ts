@@ -71,6 +71,35 @@ test('a placeholder in the query is taken out beside a header', () => {
   expect(replaced(request, 'vendor')).toBe(`authorization: Bearer ${SECRET}`);
 });
 
+describe('a placeholder is where the key goes', () => {
+  test.each([
+    ['in a header nobody knows', '', { 'x-gateway': 'guard:vendor' }, `x-gateway: ${SECRET}`],
+    ['with its scheme', '', { 'x-gateway': 'Bearer guard:vendor' }, `x-gateway: Bearer ${SECRET}`],
+    ['in one that some know', '', { 'xi-api-key': 'guard' }, `xi-api-key: ${SECRET}`],
+    ['in one of a gateway', '', { 'ocp-apim-subscription-key': 'guard' }, `ocp-apim-subscription-key: ${SECRET}`],
+    ['in a parameter that some know', 'token=guard&a=1', {}, `?a=1&token=${SECRET}`],
+    ['in several at once', 'apikey=guard:a&apikey=guard', { 'x-api-key': 'Guard:a' }, `x-api-key: ${SECRET}`],
+    ['behind a real one', '', { authorization: 'Bearer real', 'x-gateway': 'guard:vendor' }, `x-gateway: ${SECRET}`],
+    ['beside a password', '', { authorization: 'Basic dTpw', 'api-key': 'guard' }, `api-key: ${SECRET} | authorization: Basic dTpw`],
+    ['in a parameter nobody knows, where there is no other key', 'q=guard:vendor', {}, `?q=${SECRET}`],
+  ] as const)('%s', (_, query, headers, expected) => {
+    expect(replaced(envelope(query, headers), 'vendor')).toBe(expected);
+  });
+
+  test.each([
+    ['the word alone', '', { 'x-mode': 'guard' }],
+    ['the word in a parameter', 'q=guard', {}],
+    ['a longer word', 'q=lifeguard:x', { 'x-mode': 'guardian:x' }],
+  ] as const)('but %s is none', (_, query, headers) => {
+    expect(findCredential(envelope(query, headers), 'vendor').placeholders).toBe(0);
+  });
+
+  test('but a text is none where there is another key', () => {
+    const request = envelope('q=guard:vendor', { authorization: 'Bearer guard' });
+    expect(replaced(request, 'vendor')).toBe(`?q=guard:vendor | authorization: Bearer ${SECRET}`);
+  });
+});
+
 test('the request itself stays what it is', () => {
   const request = envelope('key=x', { 'x-goog-api-key': 'y' });
   replaced(request, 'gemini');

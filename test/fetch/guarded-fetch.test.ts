@@ -101,6 +101,33 @@ describe('keys', () => {
     expect(used()).toEqual(['Bearer mine', 'Bearer mine']);
   });
 
+  test.each<[string, string, Record<string, string>, object]>([
+    ['in a request that has a signature', 'https://api.openai.com/v1/files?signature=abc', { authorization: 'Bearer guard:openai' }, {}],
+    ['in one with a storage link', 'https://api.openai.com/v1/x?sig=1', { authorization: 'Bearer guard' }, { provider: 'openai' }],
+    ['in the header of another provider', 'https://llm.test', { 'xi-api-key': 'guard:openai' }, {}],
+    ['behind a real key', 'https://llm.test', { authorization: 'Bearer real', 'x-api-key': 'guard:openai' }, {}],
+    ['in the query', 'https://llm.test/x?apikey=guard:openai', {}, {}],
+    ['in the query, as a token', 'https://llm.test/x?token=guard:openai', {}, {}],
+    ['in capitals', 'https://llm.test', { authorization: 'Bearer Guard:openai' }, {}],
+  ])('a placeholder %s is replaced', async (_, url, headers, options) => {
+    const { calls, base } = spied();
+    const { guard } = setUp({ keyManagement: { providers: { openai: { keys: [KEY_A] } } } });
+    expect((await createGuardedFetch(guard, { fetch: base, ...options })(url, { headers })).status).toBe(200);
+    const [[address, init] = []] = calls as [string, { headers: Headers }][];
+    const sent = `${address} ${JSON.stringify([...(init?.headers ?? [])])}`;
+    expect(sent).toContain(KEY_A);
+    expect(sent).not.toMatch(/guard|real/i);
+  });
+
+  test('a text that looks like a placeholder sends no key to just anybody', async () => {
+    const { calls, base } = spied();
+    const { guard } = setUp({ keyManagement: { providers: { openai: { keys: [KEY_A] } } } });
+    const fetch = createGuardedFetch(guard, { fetch: base });
+    const response = await fetch('https://search.test/?q=guard:openai');
+    expect([response.status, await response.text()]).toEqual([503, expect.stringContaining('not known to hold keys')]);
+    expect(calls).toEqual([]);
+  });
+
   test.each([
     ['guard:opnai', 'https://llm.test', 'no pool for `opnai`; there are `openai`, `*gemini*`; did you mean `openai`?'],
     ['guard:sk-proj-0123456789abcdef', 'https://llm.test', 'no pool for `sk-proj-…`; there are `openai`, `*gemini*`'],
