@@ -9,13 +9,18 @@ import { ServerResponse } from 'node:http';
 const answers = new AsyncLocalStorage<ServerResponse | undefined>();
 const { start } = tracingChannel<unknown, object>('fastify.request.handler');
 
-/** From now on {@link clientSignal} knows of clients. */
-export function watchClients(): void {
-  start.bindStore(answers, answerOf);
-}
+/** One for each answer, however many requests are made for it. */
+const departures = new WeakMap<ServerResponse, AbortSignal>();
+let watchers = 0;
 
-export function unwatchClients(): void {
-  start.unbindStore(answers);
+/** From now on {@link clientSignal} knows of clients. Returns the way back, for the last who watches. */
+export function watchClients(): () => void {
+  if (watchers++ === 0) start.bindStore(answers, answerOf);
+  let isOver = false;
+  return () => {
+    if (!isOver && --watchers === 0) start.unbindStore(answers);
+    isOver = true;
+  };
 }
 
 /**
@@ -25,6 +30,12 @@ export function unwatchClients(): void {
 export function clientSignal(): AbortSignal | undefined {
   const answer = answers.getStore();
   if (!answer) return undefined;
+  let signal = departures.get(answer);
+  if (!signal) departures.set(answer, (signal = departureOf(answer)));
+  return signal;
+}
+
+function departureOf(answer: ServerResponse): AbortSignal {
   const controller = new AbortController();
   const left = (): void => {
     if (!answer.writableFinished) controller.abort(new DOMException('The client went away.', 'AbortError'));

@@ -1,10 +1,11 @@
-import { createGuardedFetch } from '../fetch/guarded-fetch.ts';
+import { createGuardedFetch, GuardedTraffic } from '../fetch/guarded-fetch.ts';
 import { findCredential } from '../fetch/credential.ts';
 import { readTarget } from '../fetch/request.ts';
 import { ExecutionGuard } from '../guard/execution-guard.ts';
 import { placeholder } from '../keys/placeholder.ts';
-import { clientSignal, unwatchClients, watchClients } from './client.ts';
+import { clientSignal, watchClients } from './client.ts';
 import { Journal, type RouterLogger } from './journal.ts';
+import { isServedBy, stack, type Layer } from './layers.ts';
 import { placed, readOptions, type GuardTransformerOptions, type TransformerSettings } from './options.ts';
 
 /**
@@ -20,8 +21,8 @@ export class ExecutionGuardTransformer {
   readonly name = 'execution-guard';
   readonly guard: ExecutionGuard;
   readonly #journal = new Journal();
-  readonly #before: typeof fetch;
-  readonly #guarded: typeof fetch;
+  readonly #takeOff: () => void;
+  readonly #unwatch: () => void;
 
   static {
     // Bundlers rename a class that speaks of itself, and the new name would show where it is printed.
@@ -33,10 +34,8 @@ export class ExecutionGuardTransformer {
     const settings = readOptions(options, process.env);
     this.guard = guardOf(settings, this.#journal);
     this.#journal.follow(this.guard);
-    this.#before = globalThis.fetch;
-    this.#guarded = guardedFetch(this.guard, this.#before, settings);
-    globalThis.fetch = this.#guarded;
-    watchClients();
+    this.#takeOff = guardGlobalFetch(this.guard, settings);
+    this.#unwatch = watchClients();
   }
 
   /** Set by the router once the transformer is made. */
@@ -46,8 +45,8 @@ export class ExecutionGuardTransformer {
 
   /** Puts `fetch` back as it was, and ends what the guard has started. */
   close(): void {
-    if (globalThis.fetch === this.#guarded) globalThis.fetch = this.#before;
-    unwatchClients();
+    this.#takeOff();
+    this.#unwatch();
     this.guard.close();
   }
 }
@@ -60,17 +59,24 @@ function guardOf({ config, origin }: TransformerSettings, journal: Journal): Exe
   }
 }
 
-function guardedFetch(
+function guardGlobalFetch(
   guard: ExecutionGuard,
-  base: typeof fetch,
   { attemptTimeoutMs, deadlineMs, estimateTokens }: TransformerSettings,
-): typeof fetch {
+): () => void {
+  const base = globalThis.fetch;
   const guarded = createGuardedFetch(guard, { fetch: base, estimateTokens, call: { attemptTimeoutMs, deadlineMs } });
-  return (input, init) => {
-    const target = readTarget(input, init);
+  const traffic = new GuardedTraffic(guard, {});
+  const layer: Layer = {
+    before: base,
+    isOpen: true,
+    serves: target => traffic.destinationOf(target)?.noPool === undefined,
+  };
+  return stack((input, init) => {
+    const target = layer.isOpen ? readTarget(input, init) : undefined;
     // A provider that has its own key in the router's configuration keeps it, whatever its host.
     if (!target || placeholder(findCredential(target, '').value) === undefined) return base(input, init);
+    if (!layer.serves(target) && isServedBy(base, target)) return base(input, init);
     const signals = [target.signal, clientSignal()].filter(signal => signal !== undefined);
     return guarded(input, { ...init, signal: AbortSignal.any(signals) });
-  };
+  }, layer);
 }

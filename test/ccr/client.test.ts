@@ -2,13 +2,17 @@ import { tracingChannel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { createServer, request, type ServerResponse } from 'node:http';
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { clientSignal, unwatchClients, watchClients } from '../../src/ccr/client.ts';
+import { clientSignal, watchClients } from '../../src/ccr/client.ts';
 import { opened } from '../integration/harness.ts';
 
 const channel = tracingChannel<unknown, object>('fastify.request.handler');
 
-beforeEach(watchClients);
-afterEach(unwatchClients);
+let unwatch: () => void;
+
+beforeEach(() => {
+  unwatch = watchClients();
+});
+afterEach(() => unwatch());
 
 /** Serves as Fastify does: the handler runs once the request has been announced. */
 async function serve(handler: (response: ServerResponse) => void): Promise<number> {
@@ -65,6 +69,33 @@ test('is not aborted by a client that has its answer', async () => {
   expect(signals).toEqual([expect.objectContaining({ aborted: false })]);
 });
 
+test('is the same for all that is done for one answer, which is listened to once', async () => {
+  const { promise, resolve } = arrival<readonly [number, number]>();
+  const port = await serve(response => {
+    const before = response.listenerCount('close');
+    const signals = Array.from({ length: 15 }, clientSignal);
+    resolve([new Set(signals).size, response.listenerCount('close') - before]);
+    response.end();
+  });
+  await fetch(`http://127.0.0.1:${port}`);
+  expect(await promise).toEqual([1, 1]);
+});
+
+test('is known as long as somebody watches', async () => {
+  const other = watchClients();
+  unwatch();
+  unwatch();
+  const signals: (AbortSignal | undefined)[] = [];
+  const port = await serve(response => {
+    signals.push(clientSignal());
+    response.end();
+  });
+  await fetch(`http://127.0.0.1:${port}`);
+  other();
+  await fetch(`http://127.0.0.1:${port}`);
+  expect(signals).toEqual([expect.any(AbortSignal), undefined]);
+});
+
 test('is aborted at once where the client has left already', async () => {
   const { promise, resolve } = arrival<AbortSignal | undefined>();
   const port = await serve(response => {
@@ -86,7 +117,7 @@ test.each([{}, { reply: null }, { reply: { raw: 'something else' } }])('is unkno
 
 test('is unknown outside a request, and when nobody watches', async () => {
   expect(clientSignal()).toBeUndefined();
-  unwatchClients();
+  unwatch();
   const { promise, resolve } = arrival<AbortSignal | undefined>();
   const port = await serve(response => {
     resolve(clientSignal());

@@ -101,6 +101,36 @@ test('gives fetch back when it is closed, and lets others keep what they have pu
   expect(fetch).toBe(later);
 });
 
+describe('two transformers', () => {
+  const gemini = { keyManagement: { maxWaitMs: 0, providers: { gemini: { keys: ['secret-of-gem'] } } } };
+  const ask = async (name: string): Promise<number> => (await fetch(URL, withKey(`guard:${name}`))).status;
+
+  test('serve each the pools that it has', async () => {
+    transformer();
+    transformer(gemini);
+    expect([await ask('openai'), await ask('gemini'), await ask('nobody')]).toEqual([200, 200, 503]);
+    expect(used()).toEqual(['Bearer secret-of-ann', 'Bearer secret-of-gem']);
+  });
+
+  test.each([[[0, 1]], [[1, 0]]])('give fetch back when both are closed, in the order %j', async order => {
+    const both = [transformer(), transformer(gemini)];
+    const names = ['openai', 'gemini'];
+    const [first = 0, last = 0] = order;
+    both[first]!.close();
+    expect([await ask(names[first]!), await ask(names[last]!)]).toEqual([503, 200]);
+    both[last]!.close();
+    expect(fetch).toBe(network);
+  });
+
+  test('a fetch that somebody has kept lets everything pass once it is closed', async () => {
+    const made = transformer();
+    const kept = fetch;
+    made.close();
+    await kept(URL, withKey('guard:openai'));
+    expect(used()).toEqual(['Bearer guard:openai']);
+  });
+});
+
 describe('the log of the router', () => {
   test('hears what was odd before there was a log, and what happens later', async () => {
     const { keyManagement } = OPTIONS;
