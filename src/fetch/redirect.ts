@@ -1,6 +1,7 @@
 import { discard } from '../guard/discard.ts';
 import { markElsewhere } from '../guard/elsewhere.ts';
 import { withoutCredentials } from './credential.ts';
+import { isRequest } from './request.ts';
 import { afterRedirect } from './response.ts';
 
 /** As many as the platform's own fetch follows. */
@@ -20,7 +21,10 @@ export interface Outgoing {
 
 /** Sends a request once. */
 export function sendOnce(base: typeof fetch, { url, headers, init, request }: Outgoing): Promise<Response> {
-  return base(request?.url === url.href ? request : url.href, { ...init, headers });
+  if (request?.url !== url.href) return base(url.href, { ...init, headers });
+  // Its body was read, and whoever stands behind may make a Request of it. One of its own kind has all that it has.
+  const made: unknown = Reflect.construct(request.constructor, [request, { ...init, headers }]);
+  return isRequest(made) ? base(made) : base(url.href, { ...init, headers });
 }
 
 /**

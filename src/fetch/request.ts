@@ -49,7 +49,7 @@ export function readTarget(input: string | URL | Request, init: RequestInit | un
 }
 
 /** By its tag: polyfills have a Request of their own. */
-function isRequest(input: unknown): input is Request {
+export function isRequest(input: unknown): input is Request {
   return Object.prototype.toString.call(input) === '[object Request]';
 }
 
