@@ -52,6 +52,15 @@ export class StoreFailure {
 /** What became of a lease that the store was asked for; undefined where nobody it might have gone to has room. */
 export type Confirmation = Lease | StoreFailure | undefined;
 
+/** A question to the store. */
+interface Asked {
+  readonly lease: Lease;
+  readonly demand: Demand;
+  readonly others: readonly PoolKey[];
+  /** What had been heard of when it was asked. */
+  readonly frees: number;
+}
+
 interface KnownMember {
   readonly limits: Limits | undefined;
   readonly member: Member;
@@ -69,6 +78,9 @@ export class SharedPool implements PoolListener {
   private readonly unconfirmed = new Map<Lease, Promise<Confirmation>>();
   /** Fulfilled when all of them are. */
   private settled: Promise<unknown> | undefined = undefined;
+  /** How often something was given back by another process, and when that last was so of each key and group. */
+  private frees = 0;
+  private readonly freedAt = new WeakMap<Gated, number>();
   private isAdopting = false;
 
   constructor(host: SharedPoolHost, pattern: string, connection: StoreConnection, clock: Clock) {
@@ -100,11 +112,12 @@ export class SharedPool implements PoolListener {
     const others = isFixed ? [] : this.host.alternatives(demand, except, key, MOST_CANDIDATES - 1);
     const candidates = [this.candidateOf(key, lease.probes !== undefined)];
     for (const other of others) candidates.push(this.candidateOf(other, other.probedGates(demand.model) !== undefined));
+    const asked = { lease, demand, others, frees: this.frees };
     const answer = this.store.lease({ candidates, ...this.askedFor(lease) });
-    if (!(answer instanceof Promise)) return this.take(answer, lease, demand, others);
+    if (!(answer instanceof Promise)) return this.take(answer, asked);
     const confirmation = answer.then(late => {
       this.unconfirmed.delete(lease);
-      return this.take(late, lease, demand, others);
+      return this.take(late, asked);
     });
     this.unconfirmed.set(lease, confirmation);
     this.settled = undefined;
@@ -153,9 +166,11 @@ export class SharedPool implements PoolListener {
   }
 
   freed(members: readonly string[]): void {
+    this.frees++;
     for (const name of members) {
       const key = this.keyNamed(name);
       if (key) {
+        this.freedAt.set(key, this.frees);
         key.shortage = undefined;
         this.host.refresh(key);
         continue;
@@ -163,6 +178,7 @@ export class SharedPool implements PoolListener {
       const group = this.groupNamed(name);
       const [member] = group?.members() ?? [];
       if (!group || !member) continue;
+      this.freedAt.set(group, this.frees);
       group.shortage = undefined;
       this.host.regroup(member);
     }
@@ -203,14 +219,17 @@ export class SharedPool implements PoolListener {
     }
   }
 
-  private take(answer: LeaseAnswer, lease: Lease, demand: Demand, others: readonly PoolKey[]): Confirmation {
+  private take(answer: LeaseAnswer, { lease, demand, others, frees }: Asked): Confirmation {
     const now = this.clock.now();
     demand.now = now;
     for (const { candidate, of, why, at } of answer.refusals) {
       const key = candidate === 0 ? lease.key : others[candidate - 1];
       if (!key) continue;
-      const until = Math.max(now + 1, why === 'busy' ? Math.min(at, now + BUSY_MS) : at);
-      (of === 'key' ? key : key.quotaGroup).shortage = new SharedShortage(why, until, lease.tokens);
+      const owner = of === 'key' ? key : key.quotaGroup;
+      // News of what was given back may come before the answer to a question that was asked earlier.
+      const isNews = (this.freedAt.get(owner) ?? 0) <= frees;
+      const until = why === 'busy' ? Math.min(at, now + BUSY_MS) : at;
+      owner.shortage = new SharedShortage(why, isNews ? Math.max(now + 1, until) : now + 1, lease.tokens);
     }
     const { granted, receipt, unavailable } = answer;
     if (granted === 0 && this.isStillGood(lease, now)) {

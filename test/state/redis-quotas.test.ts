@@ -49,3 +49,45 @@ test('five calls of 30 tokens find room for three under 100 tokens a minute', as
   const calls = await Promise.all(five.map(each => each.call(1, { providerName: 'openai', tokens: 30 })));
   expect(calls.flat().filter(({ ok }) => ok)).toHaveLength(3);
 }, LONG_MS);
+
+test('a process that is killed gives its places back after the lease time, and what it has used stays used', async () => {
+  const [one, other] = await start(2, {
+    keyManagement: {
+      providers: { openai: { leaseMs: 2000, maxWaitMs: 50_000, keys: [{ id: 'ann', key: 'secret-of-ann', limits: { concurrency: 2, rpm: 5 } }] } },
+    },
+  });
+  let begun = 0;
+  const bothBegun = one!.event(({ upstream }) => upstream === 'ann' && ++begun === 2);
+  const failed = one!.call(2, { providerName: 'openai' }, 'hold');
+  await bothBegun;
+  const since = performance.now();
+  await Promise.all([one!.kill(), expect(failed).rejects.toThrow()]);
+  const calls = await other!.call(3, { providerName: 'openai' });
+  expect(calls.map(({ ok }) => ok)).toEqual([true, true, true]);
+  // No sooner than the lease of the killed process allows, give or take the time it took to hear of its attempts.
+  expect(performance.now() - since).toBeGreaterThan(1000);
+  const more = await other!.call(1, { providerName: 'openai', deadlineMs: 3000 });
+  expect(more.map(({ ok }) => ok)).toEqual([false]);
+}, LONG_MS);
+
+test('Redis gone under load: no call of any process fails, and afterwards all of them are counted', async () => {
+  const keys = [{ id: 'ann', key: 'secret-of-ann', limits: { rpm: 10_000 } }];
+  const three = await start(3, poolOf({ keys }), { storeTimeoutMs: 500 });
+  const load = async (times: number): Promise<Called[]> =>
+    (await Promise.all(three.map(each => each.call(times, { providerName: 'openai' })))).flat();
+  const before = await load(20);
+  const away = three.map(each => each.event(({ warning }) => String(warning).startsWith('Redis is away')));
+  const back = three.map(each => each.event(({ warning }) => String(warning).startsWith('Redis is back')));
+  const during = load(100);
+  await server.kill();
+  const calls = [...before, ...(await during)];
+  await Promise.all(away);
+  calls.push(...(await load(100)));
+  await server.begin();
+  await Promise.all(back);
+  calls.push(...(await load(20)));
+  expect(calls.filter(({ ok }) => !ok)).toEqual([]);
+  const [probe] = await start(1, poolOf({ keys: [{ ...keys[0], limits: { rpm: 1000 } }] }));
+  const room = await probe!.call(1000, { providerName: 'openai' });
+  expect(room.filter(({ ok }) => ok)).toHaveLength(1000 - calls.length);
+}, LONG_MS);

@@ -137,7 +137,8 @@ export class Ledger implements Bookkeeper {
       for (const member of members) {
         if (member.hasPlaces && leftMs > 0 && !isOver) add(member, `p ${id} ${leftMs} 0,`);
         if (state !== 'unsure' || requests <= 0) continue;
-        add(member, `u ${id} ${Math.max(0, now - at)} ${tokens},`);
+        // A store that has forgotten everything is told the whole journal.
+        if (!isForgotten) add(member, `u ${id} ${Math.max(0, now - at)} ${tokens},`);
         member.journal.note(at, 1, tokens, true);
       }
       receipt.state = 'counted';

@@ -168,7 +168,7 @@ local function shortage(e, limits, tokens, now)
     expire(e, now)
     if #e.places / 16 >= limits.places then
       local first = read('<I6', e.places, 1)
-      for from = 17, #e.places, 16 do first = min(first, read('<I6', e.places, from)) end
+      for from = 17, #e.places, 16 do first = min(first, (read('<I6', e.places, from))) end
       return first - now, 'busy'
     end
   end
@@ -338,7 +338,7 @@ return now
 /**
  * Says that a process is there, and what it has missed.
  *
- * KEYS: version, gates, processes. ARGV: the process, for how long it counts as alive, known version.
+ * KEYS: version, gates, processes. ARGV: the process, for how long it counts as alive, known version, channel.
  * Answer: now, version, processes alive; then the fields and records of all gates where the version is another one.
  */
 export const HELLO = `${STATE}
@@ -349,10 +349,12 @@ if not version then
   redis.call('SET', KEYS[1], version)
 end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
+local isNew = redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) == 1
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
+local processes = redis.call('ZCARD', KEYS[3])
+if isNew then redis.call('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
 local gates = version == ARGV[3] and {} or redis.call('HGETALL', KEYS[2])
-return { now, version, redis.call('ZCARD', KEYS[3]), spread(gates) }
+return { now, version, processes, spread(gates) }
 `;
 
 /**

@@ -32,8 +32,9 @@ export class RedisConnection implements StoreConnection, PoolLink {
   private readonly breakerStores: RedisBreakers[] = [];
   private commands: Client | undefined;
   private messages: Client | undefined;
-  private opening: Promise<void>;
+  private readonly opening: Promise<void>;
   private hasOpened: () => void = () => undefined;
+  private listening: Promise<unknown> = Promise.resolve();
   private reviving: Promise<void> | undefined;
   private probeTimer: TimerHandle;
   private probeMs = FIRST_PROBE_MS;
@@ -127,7 +128,8 @@ export class RedisConnection implements StoreConnection, PoolLink {
       messages.on('ready', () => {
         if (this.state === 'up') void this.revive();
       });
-      for (const { names } of [...this.pools, ...this.breakerStores]) void this.listen(names.channel);
+      const channels = [...this.pools, ...this.breakerStores].map(({ names }) => names.channel);
+      this.listening = Promise.all(channels.map(channel => this.listen(channel)));
       if (commands.status === 'ready') void this.revive();
     } catch (error) {
       this.fail(error);
@@ -165,7 +167,9 @@ export class RedisConnection implements StoreConnection, PoolLink {
   private async ask(): Promise<void> {
     try {
       const pools = [...this.pools];
-      const replies = await this.inTime(Promise.all(pools.map(pool => pool.hello())));
+      // What is said from now on is heard; what was said before is asked for.
+      const greetings = this.listening.then(() => Promise.all(pools.map(pool => pool.hello())));
+      const replies = await this.inTime(greetings);
       if (this.isClosed) return;
       const wasAway = this.state === 'away';
       this.state = 'up';

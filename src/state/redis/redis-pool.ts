@@ -40,6 +40,8 @@ export class RedisPool implements PoolStore {
   /** Of the gates, as far as they are known here. */
   private version = '';
   private processes = 1;
+  /** When they were so many, by the store's clock. */
+  private processesAt = 0;
   private helloAt = -Infinity;
   private leases = 0;
   private isRefreshing = false;
@@ -83,9 +85,10 @@ export class RedisPool implements PoolStore {
 
   /** Asks for what was missed. Nothing is changed by the question. */
   hello(): Promise<unknown> {
-    const { processes, gates, version } = this.names;
+    const { channel, processes, gates, version } = this.names;
     this.helloAt = this.link.now();
-    return this.link.run(helloScript, [version, gates, processes], [this.link.processId, ALIVE_MS, this.version]);
+    const args = [this.link.processId, ALIVE_MS, this.version, channel];
+    return this.link.run(helloScript, [version, gates, processes], args);
   }
 
   /** The answer: what each has missed of the other is told. */
@@ -106,7 +109,8 @@ export class RedisPool implements PoolStore {
   }
 
   /** A message of another process, or of this one. */
-  hear({ freed, gate, record, now, before, version, by }: Readonly<Record<string, unknown>>): void {
+  hear({ freed, processes, gate, record, now, before, version, by }: Readonly<Record<string, unknown>>): void {
+    if (typeof processes === 'number') this.count(processes, Number(now));
     if (Array.isArray(freed)) this.listener.freed(freed.map(text));
     if (typeof gate !== 'string' || typeof record !== 'string') return;
     if (by === this.link.processId) this.gates.acknowledge(gate, record);
@@ -114,11 +118,18 @@ export class RedisPool implements PoolStore {
     if (before === this.version) this.version = text(version);
   }
 
+  /** Messages and answers come on two connections, in any order. */
+  private count(processes: number, at: number): void {
+    if (at < this.processesAt && this.processesAt - at < ALIVE_MS) return;
+    this.processes = Math.max(1, processes);
+    this.processesAt = at;
+  }
+
   /** True where the store has lost what it knew. */
   private read(hello: unknown): boolean {
     const [now, version, processes, ...gates] = list(hello);
     this.ledger.offsetMs = Number(now) - this.link.now();
-    this.processes = Math.max(1, Number(processes));
+    this.count(Number(processes), Number(now));
     const isForgotten = this.version !== '' && epochOf(this.version) !== epochOf(text(version));
     this.version = text(version);
     for (let i = 0; i + 1 < gates.length; i += 2) this.gates.adopt(text(gates[i]), text(gates[i + 1]), Number(now));

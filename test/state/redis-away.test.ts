@@ -1,0 +1,157 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { httpError, rejectionOf } from '../guard/support.ts';
+import { closeGuards, PATIENT, sharedGuard } from '../support/redis/shared-guard.ts';
+import { TcpProxy } from '../support/redis/proxy.ts';
+import { RedisServer } from '../support/redis/server.ts';
+
+const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
+const plenty = { keys: [key('ann', { limits: { rpm: 1000 } })] };
+const LONG_MS = 60_000;
+
+let server: RedisServer;
+let proxy: TcpProxy;
+
+beforeEach(async () => {
+  server = await RedisServer.start();
+  proxy = await TcpProxy.start(server.port);
+});
+
+afterEach(async () => {
+  closeGuards();
+  await proxy.close();
+  await server.close();
+});
+
+/** How often the key was counted, as Redis has it. */
+async function counted(limit: number): Promise<number> {
+  const probe = sharedGuard({ url: server.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: limit } })] });
+  const room = await probe.keysOf(limit + 10);
+  return limit - room.length;
+}
+
+describe('local: a store that is away', () => {
+  test.each([
+    ['paused', () => server.pause()],
+    ['killed', () => void server.kill()],
+    ['cut off', () => void proxy.close()],
+    ['slow', () => void (proxy.delayMs = 5000)],
+  ])('%s: no call fails; after the first ones nobody waits for it', async (_, strike) => {
+    const { guard, keysOf, warned } = sharedGuard({ url: proxy.url, storeTimeoutMs: 200 }, plenty);
+    expect(await keysOf(5)).toHaveLength(5);
+    strike();
+    expect(await keysOf(50)).toHaveLength(50);
+    await warned(/Redis is away/);
+    let waited = 0;
+    guard.on('call', ({ durationMs }) => (waited = Math.max(waited, durationMs)));
+    for (let i = 0; i < 100; i++) await keysOf(1);
+    // A hundred calls one after the other would have waited for 20 seconds.
+    expect(waited).toBeLessThan(200);
+  }, LONG_MS);
+
+  test('paused: what was spent meanwhile is counted when it is back, once', async () => {
+    const one = sharedGuard({ url: server.url, storeTimeoutMs: 200 }, plenty);
+    await one.keysOf(5);
+    server.pause();
+    await one.keysOf(20);
+    await one.warned(/is away/);
+    await one.keysOf(10);
+    server.resume();
+    await one.warned(/Redis is back/);
+    await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(35);
+  }, LONG_MS);
+
+  test('killed and empty when it begins again: every guard tells what it has used', async () => {
+    const [one, other] = [sharedGuard({ url: server.url, ...PATIENT }, plenty), sharedGuard({ url: server.url, ...PATIENT }, plenty)];
+    await Promise.all([one.keysOf(7), other.keysOf(8)]);
+    await server.kill();
+    await Promise.all([one.warned(/is away/), other.warned(/is away/)]);
+    await Promise.all([one.keysOf(10), other.keysOf(20)]);
+    await server.begin();
+    await Promise.all([one.warned(/Redis is back/), other.warned(/Redis is back/)]);
+    await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(45);
+  }, LONG_MS);
+
+  test('an answer that is cut off in the middle: counted once, whether Redis had heard of it or not', async () => {
+    const one = sharedGuard({ url: proxy.url, ...PATIENT }, plenty);
+    await one.keysOf(5);
+    proxy.cutAfterBytes = 10;
+    expect(await one.keysOf(10)).toHaveLength(10);
+    await one.warned(/Redis is back/);
+    await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(15);
+  }, LONG_MS);
+
+  test('each guard has its share of the limits, and one request at least', async () => {
+    const limited = { keys: [key('ann', { limits: { rpm: 12 } }), key('ben')] };
+    const guards = [1, 2, 3].map(() => sharedGuard({ url: server.url, ...PATIENT }, limited, { retry: { enabled: false } }));
+    for (const each of guards) await each.keysOf(1, { keyId: 'ben' });
+    const refuse = ({ keyId }: { keyId?: string | undefined }): unknown =>
+      keyId === 'ben' ? Promise.reject(httpError(429, { 'retry-after': '60' })) : keyId;
+    expect(await guards[2]!.guard.execute(refuse, { providerName: 'openai', keyId: 'ben' })).toBe('ann');
+    await Promise.all(guards.map(each => each.heard('key', ({ keyId, to }) => keyId === 'ben' && to === 'cooling')));
+    await server.kill();
+    await Promise.all(guards.map(each => each.warned(/is away/)));
+    const served = await Promise.all(guards.map(each => each.keysOf(20)));
+    // One of the third guard's four was used before.
+    expect(served.map(keys => keys.length)).toEqual([4, 4, 3]);
+  }, LONG_MS);
+
+  test('a key that was convicted meanwhile is out for all when it is back', async () => {
+    const two = { keys: [key('ann'), key('ben')] };
+    const [one, other] = [two, two].map(each => sharedGuard({ url: server.url, ...PATIENT }, each));
+    await Promise.all([one!.keysOf(1), other!.keysOf(1)]);
+    await server.kill();
+    await one!.warned(/is away/);
+    const refuse = ({ keyId }: { keyId?: string | undefined }): unknown =>
+      keyId === 'ann' ? Promise.reject(httpError(401)) : keyId;
+    for (let i = 0; i < 2; i++) expect(await one!.guard.execute(refuse, 'openai')).toBe('ben');
+    await server.begin();
+    await other!.heard('key', ({ keyId, to }) => keyId === 'ann' && to === 'disabled');
+    expect(new Set(await other!.keysOf(9))).toEqual(new Set(['ben']));
+  }, LONG_MS);
+});
+
+test('a store that is full is away, and back when there is room', async () => {
+  const client = server.client();
+  const one = sharedGuard({ url: server.url, ...PATIENT }, plenty);
+  expect(await one.keysOf(3)).toHaveLength(3);
+  await client.config('SET', 'maxmemory', '1');
+  expect(await one.keysOf(5)).toHaveLength(5);
+  await one.warned(/is away/);
+  await client.config('SET', 'maxmemory', '0');
+  await one.warned(/Redis is back/);
+  await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(8);
+  client.disconnect();
+}, LONG_MS);
+
+test('a server that keeps its data across a restart has everything counted once', async () => {
+  const kept = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
+  try {
+    const one = sharedGuard({ url: kept.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: 40 } })] });
+    await one.keysOf(5);
+    await kept.kill();
+    await one.warned(/is away/);
+    await one.keysOf(10);
+    await kept.begin();
+    await one.warned(/Redis is back/);
+    const probe = sharedGuard({ url: kept.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: 40 } })] });
+    await expect.poll(() => probe.keysOf(50).then(keys => keys.length)).toBe(25);
+  } finally {
+    closeGuards();
+    await kept.close();
+  }
+}, LONG_MS);
+
+describe('reject: a store that is away', () => {
+  test('ends calls with StoreError, at once after the first, until it is back', async () => {
+    const one = sharedGuard({ url: server.url, storeTimeoutMs: 200, onStoreFailure: 'reject' }, plenty);
+    expect(await one.keysOf(1)).toEqual(['ann']);
+    server.pause();
+    let runs = 0;
+    const refusals = await Promise.all([1, 2, 3].map(() => rejectionOf(one.guard.execute(() => runs++, 'openai'))));
+    for (const refusal of refusals) expect(refusal).toMatchObject({ code: 'STORE_UNAVAILABLE', provider: 'openai' });
+    expect(runs).toBe(0);
+    server.resume();
+    await one.warned(/Redis is back/);
+    expect(await one.keysOf(1)).toEqual(['ann']);
+  }, LONG_MS);
+});
