@@ -1,3 +1,6 @@
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
 import { bulkhead, circuitBreaker, ConsecutiveBreaker, ExponentialBackoff, handleAll, retry, wrap } from 'cockatiel';
 import CircuitBreaker from 'opossum';
 import PQueue from 'p-queue';
@@ -25,6 +28,7 @@ export async function callOverhead(subject: Subject): Promise<Section[]> {
     ['by hand: p-queue, retry loop, opossum', byHand(IN_FLIGHT)],
     ['guard, no pool', guardWithoutPool(subject)],
     ['guard, pool of 10 keys', guardWithPool(subject)],
+    ['guard, pool of 10 keys, persistence', persistentGuard(subject)],
     ['guard, every stage', fullGuard(subject, Infinity)],
     ['guard, every stage, 100 slots', fullGuard(subject, IN_FLIGHT)],
   ]);
@@ -123,6 +127,17 @@ function guardWithoutPool({ ExecutionGuard }: Subject): Call {
 
 function guardWithPool({ ExecutionGuard }: Subject): Call {
   const guard = new ExecutionGuard({ keyManagement: { providers: { '*gemini*': { keys: keys() } } } });
+  return () => guard.execute(upstream, 'google-gemini');
+}
+
+/** Each call uses quota, so that the file is written every second. */
+function persistentGuard({ ExecutionGuard }: Subject): Call {
+  const directory = mkdtempSync(path.join(tmpdir(), 'guard-bench-'));
+  process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const guard = new ExecutionGuard({
+    persistence: { enabled: true, dataFile: path.join(directory, 'state.json') },
+    keyManagement: { providers: { '*gemini*': { keys: keys() } } },
+  });
   return () => guard.execute(upstream, 'google-gemini');
 }
 

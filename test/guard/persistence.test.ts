@@ -484,6 +484,32 @@ describe('a write that fails', () => {
   });
 });
 
+describe('while another process replaces the file', () => {
+  test('a write waits for the next second', async () => {
+    const { guard, warnings } = life();
+    mkdirSync(path.dirname(dataFile));
+    writeFileSync(`${dataFile}.lock`, '');
+    guard.keys.disable('gemini', 'a');
+    await clock.advance(1000);
+    while (clock.pending.background === 0) await settle();
+    expect(files()).toEqual(['keys.json.lock']);
+    rmSync(`${dataFile}.lock`);
+    await clock.advance(1000);
+    await untilWritten('"id":"a"');
+    expect(warnings).toEqual([]);
+  });
+
+  test('the last write waits a little, and says where it was in vain', () => {
+    const { guard, warnings } = life();
+    mkdirSync(path.dirname(dataFile));
+    writeFileSync(`${dataFile}.lock`, '');
+    guard.keys.disable('gemini', 'a');
+    guard.close();
+    expect(warnings).toEqual([expect.stringMatching(/persistence\.dataFile.*cannot be written \(in use\)/)]);
+    expect(files()).toEqual(['keys.json.lock']);
+  });
+});
+
 describe('updateConfig', () => {
   test('switches it on: what is in the file and what is known already come together', async () => {
     const before = life();
@@ -551,6 +577,27 @@ describe('two guards with one file', () => {
     expect(two.key('a').state).toBe('ready');
     const after = life();
     expect([after.key('a').state, after.key('b').state]).toEqual(['ready', 'cooling']);
+  });
+
+  test('hear of groups and providers, too', async () => {
+    const options = {
+      keys: keysOf('a', 'b').map(key => ({ ...key, group: 'team' })),
+      groups: { team: { limits: { rpm: 2 } } },
+    };
+    const [one, two] = [life(options), life(options)];
+    await one.call();
+    await one.call();
+    await one.guard.execute(() => Promise.reject(httpError(503)), 'openai').catch(() => undefined);
+    one.guard.close();
+    expect([two.key('a').state, two.guard.isProviderHealthy('openai')]).toEqual(['ready', true]);
+    two.guard.keys.disable('gemini', 'b');
+    await clock.advance(1000);
+    await untilWritten('"held":true');
+    expect([two.key('a').state, two.guard.isProviderHealthy('openai')]).toEqual(['exhausted', false]);
+    await clock.advance(MINUTE_MS);
+    two.guard.keys.enable('gemini', 'b');
+    two.guard.close();
+    expect(readFileSync(dataFile, 'utf8')).toMatch(/"group":"team","seen":\d+,"data":\{\}/);
   });
 
   test('agree on the larger use of a day', async () => {

@@ -29,7 +29,7 @@ const INTERVAL_MS = 1000;
 /** After a write that failed. */
 const RETRY_MS = 30_000;
 /** Writes of other processes that come in between are rare, and brief. */
-const MOST_TRIES = 200;
+const MOST_TRIES = 50;
 const PAUSE_MS = 5;
 const DAY_MS = 86_400_000;
 /** What no process has had in use for so long is forgotten. */
@@ -80,7 +80,7 @@ export class Persistence implements PoolWatcher {
     this.store = store;
     this.isTouched = false;
     this.dependencies.directory.watch(this);
-    this.forgetExit = beforeExit(() => this.flush());
+    this.forgetExit = beforeExit(() => this.flush(store));
     store.sweep(this.dependencies.clock.now());
     try {
       if (this.renew(store)) this.touched();
@@ -92,7 +92,7 @@ export class Persistence implements PoolWatcher {
   /** Writes what is new, and stops. */
   close(): void {
     if (!this.store) return;
-    this.flush();
+    this.flush(this.store);
     this.dependencies.directory.watch(undefined);
     this.forgetExit?.();
     this.store = undefined;
@@ -109,7 +109,7 @@ export class Persistence implements PoolWatcher {
   touched(): void {
     if (this.isTouched) return;
     this.isTouched = true;
-    if (!this.isWriting) this.schedule(INTERVAL_MS);
+    if (this.store && !this.isWriting) this.schedule(this.store, INTERVAL_MS);
   }
 
   joined(pool: Pool, key: PoolKey): void {
@@ -126,9 +126,7 @@ export class Persistence implements PoolWatcher {
   }
 
   /** Writes before it returns; what is being written in the background has no effect any more. */
-  private flush(): void {
-    const { store } = this;
-    if (!store) return;
+  private flush(store: FileStore): void {
     this.stopTimer();
     try {
       for (let tries = 0; tries < MOST_TRIES; tries++) {
@@ -146,9 +144,9 @@ export class Persistence implements PoolWatcher {
     }
   }
 
-  private schedule(delayMs: number): void {
+  private schedule(store: FileStore, delayMs: number): void {
     this.stopTimer();
-    this.timer = this.dependencies.clock.setTimeout(() => void this.write(), delayMs, true);
+    this.timer = this.dependencies.clock.setTimeout(() => void this.write(store), delayMs, true);
   }
 
   private stopTimer(): void {
@@ -156,10 +154,8 @@ export class Persistence implements PoolWatcher {
     this.timer = undefined;
   }
 
-  private async write(): Promise<void> {
-    const { store } = this;
+  private async write(store: FileStore): Promise<void> {
     this.timer = undefined;
-    if (!store) return;
     this.isWriting = true;
     this.isTouched = false;
     let isDone = true;
@@ -178,7 +174,7 @@ export class Persistence implements PoolWatcher {
     }
     this.isWriting = false;
     if (!isDone && this.store === store) this.isTouched = true;
-    if (this.isTouched && this.isOn) this.schedule(delayMs);
+    if (this.isTouched && this.store) this.schedule(this.store, delayMs);
   }
 
   private wrote(next: StateData): void {
