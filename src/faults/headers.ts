@@ -8,7 +8,10 @@ export const noHeaders: HeaderReader = () => undefined;
  * where the value is none of these. Several values are joined as HTTP joins them.
  */
 export function headerReader(container: unknown): HeaderReader | undefined {
-  if (!isRecord(container)) return undefined;
+  return isRecord(container) ? readerOf(container) : undefined;
+}
+
+function readerOf(container: Record<string, unknown>): HeaderReader | undefined {
   const entries = safely(() => (container instanceof Map ? [...(container as Map<unknown, unknown>)] : undefined));
   if (entries) return lookup(entries);
   const get = property(container, 'get');

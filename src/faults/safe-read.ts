@@ -10,12 +10,22 @@ export function safely<T>(read: () => T): T | undefined {
 /** A property of any value at all; undefined where there is none or reading it throws. */
 export function property(value: unknown, name: string): unknown {
   if ((typeof value !== 'object' || value === null) && typeof value !== 'function') return undefined;
-  return safely(() => (value as Record<string, unknown>)[name]);
+  // Not by `safely`: this runs for every answer.
+  try {
+    return (value as Record<string, unknown>)[name];
+  } catch {
+    return undefined;
+  }
 }
 
 export function isRecord(value: unknown): value is Record<string, unknown> {
-  // Asking a revoked Proxy whether it is an array throws.
-  return typeof value === 'object' && value !== null && safely(() => !Array.isArray(value)) === true;
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return !Array.isArray(value);
+  } catch {
+    // A revoked Proxy, asked whether it is an array.
+    return false;
+  }
 }
 
 const MAX_DEPTH = 10;
