@@ -8,7 +8,8 @@ const MAX_VALUES = 5000;
 /**
  * The same error, with a mask wherever its texts, or those of its causes, repeat a key. What hangs on it, such as a body
  * or headers, is replaced by a copy where it holds one: others may go on using the original. An error that cannot be
- * changed is replaced by one that says as much. Objects of classes are left alone, but for errors, Headers and URLs.
+ * changed is replaced by one that says as much. Objects of classes are left alone, but for errors, Headers, URLs, Maps
+ * and Sets.
  */
 export function redactedError(error: unknown, redactor: Redactor): unknown {
   return new Redaction(redactor).of(error, 0);
@@ -47,6 +48,7 @@ class Redaction {
       return copy.every((item, index) => item === items[index]) ? value : copy;
     }
     if (value instanceof Headers) return this.ofHeaders(value);
+    if (value instanceof Map || value instanceof Set) return this.ofCollection(value, depth);
     return isPlain(value) ? this.ofPlain(value, depth) : value;
   }
 
@@ -65,6 +67,14 @@ class Redaction {
       return substitute;
     }
     return error;
+  }
+
+  private ofCollection(collection: Map<unknown, unknown> | Set<unknown>, depth: number): unknown {
+    const entries: unknown[] = [...collection];
+    const copies = entries.map(entry => this.of(entry, depth));
+    // The pair that stands for an entry of a Map is itself again where it holds no key.
+    if (copies.every((copy, index) => copy === entries[index])) return collection;
+    return collection instanceof Map ? new Map(copies as [unknown, unknown][]) : new Set(copies);
   }
 
   private ofHeaders(headers: Headers): Headers {

@@ -66,6 +66,17 @@ describe('what hangs on an error', () => {
     expect(headers.get('x-echo')).toBe(KEY);
   });
 
+  test('is replaced by a copy where it is a Map or a Set that holds a key', () => {
+    const headers = new Map<string, unknown>([['authorization', `Bearer ${KEY}`], ['list', new Set([KEY, 'fine'])]]);
+    const fine = new Map([['a', new Set(['b'])]]);
+    const error = Object.assign(new Error('refused'), { headers, fine });
+    redactedError(error, redactor);
+    expect(inspect(error, { depth: 20 })).not.toContain(KEY);
+    expect(error.headers.get('authorization')).toBe('Bearer …');
+    expect(error.fine).toBe(fine);
+    expect(headers.get('authorization')).toContain(KEY);
+  });
+
   test('is left alone where it holds none, or is an object of a class', () => {
     class Client {
       readonly apiKey = KEY;

@@ -36,6 +36,55 @@ describe('a secret is masked', () => {
     }
   });
 
+  const KEY = 'sk-Zm9v+YmFy/aGVs~bG8(1)!*\'=&"<>\\\\x';
+  const each = (encode: (character: string) => string): string => KEY.replace(/[^A-Za-z0-9]/g, encode);
+  const code = (character: string, base = 16): string => character.charCodeAt(0).toString(base);
+
+  test.each([
+    ['as in a form', new URLSearchParams({ KEY }).toString().slice(4)],
+    ['as in a URL that was encoded twice', encodeURIComponent(encodeURIComponent(KEY))],
+    ['as in a URL, in letters of both kinds', each(character => `%${code(character).replace('f', 'F')}`)],
+    ['as in a URL, in parts', KEY.replaceAll('/', '%2F')],
+    ['as in JSON with escaped slashes', JSON.stringify(KEY).replaceAll('/', String.raw`\/`)],
+    ['as in JSON for HTML', each(character => String.raw`\u00${code(character).toUpperCase()}`)],
+    ['as in JSON within JSON', JSON.stringify(JSON.stringify(KEY))],
+    ['as in HTML', KEY.replaceAll('&', '&amp;').replaceAll('"', '&quot;').replaceAll("'", '&#39;').replaceAll('<', '&lt;')],
+    ['as in HTML, by numbers', each(character => `&#x${code(character).toUpperCase()};`)],
+    ['as in HTML, by decimal numbers', each(character => `&#0${code(character, 10)};`)],
+    ['in hex', Buffer.from(KEY).toString('hex')],
+    ['in hex, in capitals', Buffer.from(KEY).toString('hex').toUpperCase()],
+    ['in base64 in a URL', encodeURIComponent(Buffer.from(KEY).toString('base64'))],
+  ])('%s', (_, form) => {
+    expect(new Redactor([KEY]).text(`<${form}> here`)).toMatch(/^<"?(\\")?(sk-)?…"?(\\")?"?> here$/);
+  });
+
+  test('however each of its special characters is written', () => {
+    const forms = [
+      (character: string) => character,
+      (character: string) => `%${code(character).padStart(2, '0')}`,
+      (character: string) => `%25${code(character).padStart(2, '0').toUpperCase()}`,
+      (character: string) => String.raw`\u${code(character).padStart(4, '0')}`,
+      (character: string) => `&#${code(character, 10)};`,
+    ];
+    const secret = fc.string({ minLength: 8, maxLength: 40 }).filter(text => !/\\|\s|^\W/.test(text));
+    fc.assert(
+      fc.property(secret, fc.array(fc.constantFrom(...forms), { minLength: 40 }), (text, choices) => {
+        let next = 0;
+        const written = text.replace(/[^A-Za-z0-9]/g, character => choices[next++]!(character));
+        expect(new Redactor([text]).text(`(${written})`)).toMatch(/^\([a-zA-Z_.-]*…\)$/);
+      }),
+    );
+  });
+
+  test.each([
+    ['backslashes', '\\'.repeat(40) + 'x', '\\'.repeat(20_000)],
+    ['percent codes', '%25'.repeat(20) + 'x', '%25'.repeat(20_000)],
+    ['entities', '&amp;'.repeat(20) + 'x', '&amp;'.repeat(20_000)],
+    ['slashes', '/'.repeat(40) + 'x', '\\/'.repeat(20_000)],
+  ])('and a text of nothing but %s does not keep it busy', (_, secret, text) => {
+    expect(new Redactor([secret]).text(text)).toBe(text);
+  });
+
   test('each as its own kind', () => {
     const secrets = [fakeOpenAIKey('ann'), OTHER];
     const text = `${secrets.join(' and ')}, ${OTHER}`;
@@ -44,7 +93,7 @@ describe('a secret is masked', () => {
 
   test('however a body is cut into chunks', () => {
     const redactor = new Redactor([SECRET, OTHER]);
-    const telling = fc.constantFrom(SECRET, encodeURIComponent(OTHER), SECRET.slice(0, 9), '…ü');
+    const telling = fc.constantFrom(SECRET, encodeURIComponent(SECRET), JSON.stringify(SECRET), SECRET.slice(0, 9), '…ü');
     const piece = fc.oneof(telling, fc.string());
     return fc.assert(
       fc.asyncProperty(fc.array(piece), fc.array(fc.nat(40)), async (pieces, sizes) => {
