@@ -9,7 +9,13 @@ interface Origin {
   readonly url: string;
   readonly redirected: boolean;
   readonly type: string;
+  readonly status: number;
+  readonly statusText: string;
 }
+
+/** What a Response can be made with; servers send others, too. */
+const FIRST_STATUS = 200;
+const LAST_STATUS = 599;
 
 /** A Response around another body that says of itself what `source` says, but for the changes. */
 export function rebuilt(
@@ -20,7 +26,9 @@ export function rebuilt(
   const { status = source.status, headers = source.headers, url = source.url } = changes;
   const statusText = status === source.status ? source.statusText : '';
   const { redirected, type } = source;
-  return posing(new Response(body, { status, statusText, headers }), { url, redirected, type });
+  const isMakeable = status >= FIRST_STATUS && status <= LAST_STATUS;
+  const response = new Response(body, { status: isMakeable ? status : FIRST_STATUS, headers });
+  return posing(response, { url, redirected, type, status, statusText });
 }
 
 /** A Response says where it comes from through getters of its class: own properties speak before them. */
@@ -29,6 +37,9 @@ function posing(response: Response, origin: Origin): Response {
     url: { value: origin.url, configurable: true },
     redirected: { value: origin.redirected, configurable: true },
     type: { value: origin.type, configurable: true },
+    status: { value: origin.status, configurable: true },
+    statusText: { value: origin.statusText, configurable: true },
+    ok: { value: origin.status >= 200 && origin.status <= 299, configurable: true },
     clone: { value: () => posing(Response.prototype.clone.call(response), origin), configurable: true, writable: true },
   });
 }

@@ -1,3 +1,4 @@
+import { createServer } from 'node:net';
 import { Readable } from 'node:stream';
 import { describe, expect, test } from 'vitest';
 import { createGuardedFetch } from '../../src/fetch/index.ts';
@@ -739,4 +740,28 @@ test('the fetch below is the one there was when the guarded one was made', async
   } finally {
     globalThis.fetch = original;
   }
+});
+
+describe('an answer that no Response can be made of goes to the caller as it came', () => {
+  test.each([
+    ['HTTP/1.1 999 Request denied', 999, 'Request denied'],
+    ['HTTP/1.1 600 x', 600, 'x'],
+    ['HTTP/1.1 429 Zu viele \u2013 Anfragen', 429, 'Zu viele \u2013 Anfragen'],
+    ['HTTP/1.1 200 Gut \u2013 so\r\ncontent-type: application/json', 200, 'Gut \u2013 so'],
+  ])('%s', async (head, status, statusText) => {
+    const server = opened(
+      createServer(socket => {
+        socket.on('error', () => undefined).once('data', () => socket.end(`${head}\r\ncontent-length: 2\r\n\r\n{}`));
+      }),
+    );
+    await new Promise<void>(resolve => void server.listen(0, '127.0.0.1', resolve));
+    const address = server.address();
+    const port = typeof address === 'object' ? address?.port : undefined;
+    const { guard } = setUp({ retry: { enabled: false }, keyManagement: { providers: { openai: { keys: [KEY_A] } } } });
+    const response = await createGuardedFetch(guard, { provider: 'openai' })(`http://127.0.0.1:${port}`);
+    const native = await fetch(`http://127.0.0.1:${port}`);
+    for (const each of [native, response, response.clone()]) {
+      expect([each.status, each.statusText, each.ok, await each.text()]).toEqual([status, statusText, status === 200, '{}']);
+    }
+  });
 });
