@@ -24,7 +24,10 @@ export function sendOnce(base: typeof fetch, { url, headers, init, request }: Ou
   if (request?.url !== url.href) return base(url.href, { ...init, headers });
   // Its body was read, and whoever stands behind may make a Request of it. One of its own kind has all that it has.
   const made: unknown = Reflect.construct(request.constructor, [request, { ...init, headers }]);
-  return isRequest(made) ? base(made) : base(url.href, { ...init, headers });
+  if (!isRequest(made)) return base(url.href, { ...init, headers });
+  const rest = { ...init, headers };
+  delete rest.body;
+  return base(made, rest);
 }
 
 /**
