@@ -19,8 +19,8 @@ export class Gate {
 
   /** Undefined for a request that is to go out as it is. */
   destinationOf(target: Target | undefined): Destination | undefined {
-    const destination = this.isOpen && target ? this.traffic.destinationOf(target) : undefined;
-    return destination && !this.attempts.isOwn(destination.credential.value) ? destination : undefined;
+    if (!this.isOpen || !target || this.attempts.isOwn(target)) return undefined;
+    return this.traffic.destinationOf(target);
   }
 
   /** @param base what really sends */

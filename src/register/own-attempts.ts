@@ -1,4 +1,5 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
+import type { Envelope } from '../fetch/credential.ts';
 import type { ExecutionGuard } from '../guard/execution-guard.ts';
 
 /**
@@ -36,7 +37,12 @@ export class OwnAttempts {
     };
   }
 
-  isOwn(key: string | undefined): boolean {
-    return key !== undefined && this.keys.getStore()?.includes(key) === true;
+  /** True for a request that carries the key of an attempt it is part of, whatever else it carries. */
+  isOwn({ headers, url }: Envelope): boolean {
+    const keys = this.keys.getStore();
+    if (!keys) return false;
+    const values = [...headers.values(), ...url.searchParams.values()];
+    // A key stands alone, or behind the name of its scheme.
+    return values.some(value => keys.some(key => value === key || value.endsWith(` ${key}`)));
   }
 }
