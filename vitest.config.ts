@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     setupFiles: ['test/setup.ts'],
+    globalSetup: ['test/support/redis/install.ts'],
     coverage: {
       provider: 'v8',
       include: ['src/**/*.ts'],

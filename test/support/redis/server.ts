@@ -1,9 +1,12 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { Redis } from 'ioredis';
+import { redisBinary } from './binary.ts';
+
+let binary: string | undefined;
 
 /** A Redis server of the test's own, on a port of its own. */
 export class RedisServer {
@@ -55,7 +58,7 @@ export class RedisServer {
   /** Starts the server that was killed. */
   async begin(): Promise<void> {
     const files = ['--port', String(this.port), '--dir', this.directory, '--save', ''];
-    this.child = spawn(redisBinary(), [...files, ...this.options], { stdio: 'ignore' });
+    this.child = spawn((binary ??= redisBinary()), [...files, ...this.options], { stdio: 'ignore' });
     const client = this.client();
     try {
       // Commands are kept until the server is there.
@@ -70,39 +73,6 @@ export class RedisServer {
     await this.kill();
     rmSync(this.directory, { recursive: true, force: true });
   }
-}
-
-let binary: string | undefined;
-
-/** The server's program: found on PATH, else installed where that is possible. */
-function redisBinary(): string {
-  return (binary ??= found() ?? installed());
-}
-
-function found(): string | undefined {
-  for (const name of ['redis-server', 'valkey-server']) {
-    for (const directory of (process.env['PATH'] ?? '').split(path.delimiter)) {
-      const file = path.join(directory, name);
-      try {
-        execFileSync(file, ['--version'], { stdio: 'ignore' });
-        return file;
-      } catch {
-        // Not there.
-      }
-    }
-  }
-  return undefined;
-}
-
-function installed(): string {
-  try {
-    execFileSync('apt-get', ['install', '-y', '--no-install-recommends', 'redis-server'], { stdio: 'ignore' });
-  } catch {
-    // Said below.
-  }
-  const file = found();
-  if (file === undefined) throw new Error('These tests need Redis: install redis-server, so that it is on the PATH.');
-  return file;
 }
 
 async function freePort(): Promise<number> {
