@@ -77,7 +77,7 @@ export function explainPool(
   now: number,
 ): Explanation {
   const { affinity, model, tokens = 0, uses = [] } = options;
-  const only = pool?.keysWith(typeof uses === 'string' ? [uses] : uses);
+  const only = pool?.keysWith(uses);
   const demand = { model, tokens, now, affinity, only };
   const chosen = pool?.peek(demand);
   return {

@@ -1,5 +1,6 @@
 import { QuotaGroup } from './group.ts';
 import type { PoolKey } from './key.ts';
+import { makeRoom } from './make-room.ts';
 import type { NormalizedKey } from './normalize.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
 
@@ -91,11 +92,7 @@ export class Groups {
 
   /** The provider calls the group by that name, too. */
   remember(name: string, group: QuotaGroup): void {
-    for (const [oldest, named] of this.byName) {
-      if (this.byName.size < MAX_NAMES) break;
-      this.byName.delete(oldest);
-      named.names.delete(oldest);
-    }
+    makeRoom(this.byName, MAX_NAMES, oldest => this.byName.get(oldest)?.names.delete(oldest));
     this.byName.get(name)?.names.delete(name);
     this.byName.set(name, group);
     group.names.add(name);

@@ -1,5 +1,6 @@
 import type { LimitReading } from '../faults/limits.ts';
 import { LearnedLimit, type Heard, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
+import { makeRoom } from './make-room.ts';
 import type { DayReset } from './quota.ts';
 
 /** Models are named by callers and policies by servers, so both are bounded; the oldest is forgotten first. */
@@ -152,12 +153,7 @@ export class LearnedQuota {
   private limitsOf(model: string | undefined): LearnedLimit[] {
     let limits = this.limits.get(model);
     if (!limits) {
-      if (this.limits.size >= MAX_MODELS) {
-        for (const oldest of this.limits.keys()) {
-          this.limits.delete(oldest);
-          break;
-        }
-      }
+      makeRoom(this.limits, MAX_MODELS);
       this.limits.set(model, (limits = []));
     }
     return limits;

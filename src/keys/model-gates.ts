@@ -1,4 +1,5 @@
 import { Gate } from './gate.ts';
+import { makeRoom } from './make-room.ts';
 
 /** Models are named by callers, so their number is bounded; the oldest is forgotten first. */
 const MAX_MODELS = 256;
@@ -12,12 +13,7 @@ export class ModelGates {
   }
 
   set(model: string, gate: Gate): Gate {
-    if (this.gates.size >= MAX_MODELS && !this.gates.has(model)) {
-      for (const oldest of this.gates.keys()) {
-        this.gates.delete(oldest);
-        break;
-      }
-    }
+    if (!this.gates.has(model)) makeRoom(this.gates, MAX_MODELS);
     this.gates.set(model, gate);
     return gate;
   }

@@ -15,6 +15,7 @@ import { Lease, type LeaseHolder } from './lease.ts';
 import { LearnedQuota, NAMELESS } from './learned-quota.ts';
 import type { UnderWay } from './learned-limit.ts';
 import { Lineup, type Blocked } from './lineup.ts';
+import { makeRoom } from './make-room.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
@@ -352,9 +353,9 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
    * The keys with which all of these can be used: the one that made them, then those that share its group. Undefined
    * where nothing is known of them, or all of those keys have left the pool.
    */
-  keysWith(resources: readonly string[]): readonly PoolKey[] | undefined {
+  keysWith(resources: string | readonly string[]): readonly PoolKey[] | undefined {
     if (!this.attachments.resources) return undefined;
-    const owner = resources.map(each => this.attachments.ownerOf(each)).find(key => key && this.slots[key.position] === key);
+    const owner = [resources].flat().map(each => this.attachments.ownerOf(each)).find(key => key && this.slots[key.position] === key);
     if (!owner) return undefined;
     const keys = [owner, ...[...owner.quotaGroup.members()].filter(key => key !== owner)];
     return keys.every(key => key.draining) ? undefined : keys;
@@ -692,12 +693,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
     const name = this.lineupName(model);
     let lineup = this.lineups.get(name);
     if (!lineup) {
-      if (this.lineups.size >= MAX_LINEUPS) {
-        for (const oldest of this.lineups.keys()) {
-          this.lineups.delete(oldest);
-          break;
-        }
-      }
+      makeRoom(this.lineups, MAX_LINEUPS);
       lineup = this.createLineup(model, name);
       this.lineups.set(name, lineup);
     }

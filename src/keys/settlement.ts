@@ -1,3 +1,4 @@
+import { DAY_MS } from '../faults/durations.ts';
 import type { Fault } from '../faults/fault.ts';
 import { Accusation, CORRELATED_GROUPS } from './accusation.ts';
 import { FailureRun } from './failure-run.ts';
@@ -5,6 +6,7 @@ import type { Gate, GateSnapshot, GateState } from './gate.ts';
 import type { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
+import { makeRoom } from './make-room.ts';
 
 /** A disabled key is probed again after ten times the first cool-down. */
 const DISABLED_FACTOR = 10;
@@ -15,7 +17,7 @@ const MOST_DOUBTED = 100;
 /** Suspects to be vouched for: callers name models without end. The oldest has to prove itself. */
 const MOST_SUSPECTED = 10_000;
 /** No reset a provider speaks of lies further ahead than the end of a month. */
-export const LONGEST_COOLDOWN_MS = 31 * 86_400_000;
+export const LONGEST_COOLDOWN_MS = 31 * DAY_MS;
 
 export interface CooldownSettings {
   readonly initialMs: number;
@@ -237,10 +239,7 @@ export class Settlement {
   }
 
   private doubt(key: PoolKey): void {
-    for (const oldest of this.doubted) {
-      if (this.doubted.size < MOST_DOUBTED) break;
-      this.doubted.delete(oldest);
-    }
+    makeRoom(this.doubted, MOST_DOUBTED);
     this.doubted.add(key);
   }
 
@@ -255,10 +254,7 @@ export class Settlement {
     } else {
       const until = from === 'suspect' ? now + this.backoff(this.pool.cooldown.initialMs, gate.strikes - 1) : now;
       gate.suspect(until, fault.kind, now);
-      for (const oldest of this.suspects.keys()) {
-        if (this.suspects.size < MOST_SUSPECTED) break;
-        this.suspects.delete(oldest);
-      }
+      makeRoom(this.suspects, MOST_SUSPECTED);
       this.suspects.set(gate, { key, kind: fault.kind, before });
     }
     if (gate.state !== from) this.report(lease, fault, gate, from);

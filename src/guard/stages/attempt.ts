@@ -7,7 +7,7 @@ import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
 import { isFromElsewhere } from '../elsewhere.ts';
 import { AttemptTimeoutError, GuardError } from '../errors.ts';
-import { heardIn } from '../hearing.ts';
+import { heardIn, type Answer } from '../hearing.ts';
 import type { Handler } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 
@@ -111,7 +111,7 @@ export function attemptHandler(runtime: Runtime): Handler {
     const subject = thrown ? outcome.error : outcome.value;
     const evidence = reading instanceof Promise ? await reading : reading;
     const fault = faultOf(call, subject, evidence, call.endedAt);
-    if (call.lease) call.pool?.hear(call.lease, heardIn(evidence, profileOf(call), call.endedAt, fault), call.endedAt);
+    hear(call, evidence, fault);
     call.unsent = evidence.networkCode !== undefined && UNSENT_CODES.has(evidence.networkCode);
     call.end = 'failed';
     call.failure = { fault, thrown, outcome: subject };
@@ -158,15 +158,14 @@ export function attemptHandler(runtime: Runtime): Handler {
     endAttempt(context, value);
     if (isFromElsewhere(value)) return elsewhere(call, startedAt, value);
     if (isFailureValue(value)) return failed(call, startedAt, { value });
-    const profile = profileOf(call);
-    const { errorInSuccess } = profile;
+    const { errorInSuccess } = profileOf(call);
     if (errorInSuccess) {
       const reading = readErrorInSuccess(value, errorInSuccess, clock);
       const evidence = reading instanceof Promise ? await reading : reading;
       if (evidence) return failed(call, startedAt, { value }, evidence);
     }
     const header = call.lease && headersOfAnswer(value);
-    if (call.lease && header) call.pool?.hear(call.lease, heardIn({ header, text: '' }, profile, call.endedAt), call.endedAt);
+    if (header) hear(call, { header, text: '' });
     call.end = 'answered';
     call.failure = undefined;
     call.value = value;
@@ -183,6 +182,12 @@ function begin(call: Call, context: AttemptContext): unknown {
 /** An attempt nothing can end is awaited as it is: no timer, no listener. */
 function isBounded({ options, deadlineAt }: Call): boolean {
   return options.signal !== undefined || options.attemptTimeoutMs !== undefined || deadlineAt !== Infinity;
+}
+
+/** What the answer says beside its content teaches the pool. */
+function hear(call: Call, answer: Answer, fault?: Fault): void {
+  const { endedAt, lease, pool } = call;
+  if (lease) pool?.hear(lease, heardIn(answer, profileOf(call), endedAt, fault), endedAt);
 }
 
 function faultOf(call: Call, subject: unknown, evidence: Evidence, now: number): Fault {

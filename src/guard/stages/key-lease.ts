@@ -81,8 +81,8 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   const enter = (call: Call, next: Handler): Promise<unknown> => {
     const { pool } = call;
     if (!pool) return next(call);
-    // Who waits already comes first, unless the call is half way through its keys.
     attach(call, pool);
+    // Who waits already comes first, unless the call is half way through its keys.
     const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
     const lease = isBehind ? pool.leaseUnclaimed(call) : leaseFor(call, pool);
     if (lease) {
@@ -147,7 +147,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
 /** What the call is to stay with, and which keys have what it uses; what keys there are may change between attempts. */
 function attach(call: Call, pool: Pool): void {
   const { affinity, uses } = call.options;
-  if (uses !== undefined) call.only = pool.keysWith(typeof uses === 'string' ? [uses] : uses);
+  if (uses !== undefined) call.only = pool.keysWith(uses);
   if (affinity !== undefined) call.affinity = affinity;
   else if (pool.settings.affinity !== undefined && call.attempts === 0) {
     call.affinity = affinityOf(pool.settings.affinity, call.options);
@@ -155,20 +155,18 @@ function attach(call: Call, pool: Pool): void {
 }
 
 function leaseFor(call: Call, pool: Pool): Lease | undefined {
-  const { accusations, tried } = call;
-  const { doubted } = pool.settlement;
-  // A call that was refused already is not risked on keys that were refused together before: it would stop there.
-  if (accusations && doubted.size > 0) {
-    const lease = pool.lease(call, new Set([...doubted, ...(tried ?? [])]));
-    if (lease) return lease;
-  }
-  const lease = pool.lease(call, tried);
+  const { tried } = call;
+  const excluded = excludedFrom(call);
+  const lease = pool.lease(call, excluded) ?? (excluded === tried ? undefined : pool.lease(call, tried));
   if (lease) return lease;
   if (call.takeFirst && call.attempts === 0) return pool.leaseFirst(call);
   return call.mayRepeat && tried ? pool.lease(call, accusedKeys(call)) : undefined;
 }
 
-/** The keys a call should not be risked on, if others will do. */
+/**
+ * The keys a call should not be risked on, if others will do: one that was refused already would stop at keys that were
+ * refused together before.
+ */
 function excludedFrom({ accusations, pool, tried }: Call): ReadonlySet<PoolKey> | undefined {
   const doubted = pool?.settlement.doubted;
   return accusations && doubted && doubted.size > 0 ? new Set([...doubted, ...(tried ?? [])]) : tried;
