@@ -1,6 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { tracingChannel } from 'node:diagnostics_channel';
 import { ServerResponse } from 'node:http';
+import { property } from '../faults/safe-read.ts';
 
 /**
  * The answer that the code which runs now is about to give. Fastify, which the router is built on, announces each
@@ -46,11 +47,6 @@ function departureOf(answer: ServerResponse): AbortSignal {
 }
 
 function answerOf(announcement: unknown): ServerResponse | undefined {
-  const reply = memberOf(announcement, 'reply');
-  const raw = memberOf(reply, 'raw');
+  const raw = property(property(announcement, 'reply'), 'raw');
   return raw instanceof ServerResponse ? raw : undefined;
-}
-
-function memberOf(value: unknown, name: string): unknown {
-  return typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
 }

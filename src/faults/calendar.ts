@@ -22,11 +22,6 @@ export function nextMidnight(now: number, timeZone: string): number {
   return dayOf(now, timeZone).endMs;
 }
 
-/** The first instant of `now`'s day in an IANA zone, in epoch ms. Throws a RangeError for an unknown zone. */
-export function startOfDay(now: number, timeZone: string): number {
-  return dayOf(now, timeZone).startMs;
-}
-
 /**
  * The first instant of the month after `now`'s in an IANA zone, in epoch ms. Throws a RangeError for an
  * unknown zone.

@@ -64,7 +64,7 @@ export function plainCopy(value: unknown): unknown {
 }
 
 /** An object literal or parsed JSON, of any realm; an instance of no class. */
-function isPlain(value: object): boolean {
+export function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
   return typeof prototype !== 'object' || prototype === null || Object.getPrototypeOf(prototype) === null;
 }

@@ -35,12 +35,10 @@ export async function handedOn(
     secrets.length > 0 && profile.errorInSuccess !== undefined && mediaType(response) !== 'text/event-stream';
   if (response.status < 300 && !isKeyInUrl && !mayMeanFailure) return response;
   const redactor = new Redactor(secrets);
-  // An ellipsis is no character of a header, nor of an address.
-  const redacted = (text: string): string => redactor.text(text).replaceAll('…', '...');
   const headers = new Headers();
-  for (const [name, value] of response.headers) headers.append(name, redacted(value));
+  for (const [name, value] of response.headers) headers.append(name, redactor.headerText(value));
   if (isFailure) headers.set(...NO_RETRY);
-  const changes = { headers, url: redacted(response.url) };
+  const changes = { headers, url: redactor.headerText(response.url) };
   const body = response.body === null ? null : (webBody(response) ?? (await response.arrayBuffer()));
   if (!(body instanceof ReadableStream) || !(isFailure || mayMeanFailure)) return rebuilt(response, body, changes);
   // The mask is not as long as the key.

@@ -43,22 +43,22 @@ function schema() {
 
 /** Their values are checked with each call, as ever. */
 function callOptions() {
-  const any = z.unknown().optional();
+  const unchecked = z.unknown().optional();
   return {
-    req: any,
-    keyId: any,
-    affinity: any,
-    uses: any,
-    skipDeduplication: any,
-    skipQueue: any,
-    priority: any,
-    deadlineMs: any,
-    attemptTimeoutMs: any,
-    sessionId: any,
-    userId: any,
-    tags: any,
-    deduplicationKey: any,
-    idempotent: any,
+    req: unchecked,
+    keyId: unchecked,
+    affinity: unchecked,
+    uses: unchecked,
+    skipDeduplication: unchecked,
+    skipQueue: unchecked,
+    priority: unchecked,
+    deadlineMs: unchecked,
+    attemptTimeoutMs: unchecked,
+    sessionId: unchecked,
+    userId: unchecked,
+    tags: unchecked,
+    deduplicationKey: unchecked,
+    idempotent: unchecked,
   } satisfies Record<keyof FetchCallOptions, z.ZodType>;
 }
 

@@ -59,7 +59,7 @@ function withoutKey(chunk: Uint8Array, secret: string): Uint8Array {
   const bytes = Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   if (!bytes.includes(secret)) return chunk;
   // Letters may be cut in two here, and a mask has one that is no single byte.
-  return Buffer.from(new Redactor([secret]).text(bytes.toString('latin1')).replaceAll('…', '...'), 'latin1');
+  return Buffer.from(new Redactor([secret]).headerText(bytes.toString('latin1')), 'latin1');
 }
 
 async function firstVerdict(

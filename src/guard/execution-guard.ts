@@ -1,4 +1,5 @@
 import { systemClock, type Clock, type Random } from '../clock.ts';
+import { errorName } from '../faults/error-name.ts';
 import { profileFor } from '../faults/profiles.ts';
 import { Directory } from '../keys/directory.ts';
 import { Call } from './call.ts';
@@ -82,7 +83,7 @@ export class ExecutionGuard {
     const env = environment.env ?? process.env;
     const warn = environment.warn ?? emitWarning;
     const events = new Events(error => {
-      warn(`An event listener threw: ${error instanceof Error ? error.name : typeof error}`);
+      warn(`An event listener threw: ${errorName(error)}`);
     });
     this.#runtime = {
       config: resolved,
@@ -420,8 +421,7 @@ function assertProfiles({ keyManagement }: ResolvedConfig): void {
 }
 
 function nameOf(error: unknown): string {
-  if (error instanceof GuardError) return error.code;
-  return error instanceof Error ? error.name : typeof error;
+  return error instanceof GuardError ? error.code : errorName(error);
 }
 
 function emitWarning(message: string): void {

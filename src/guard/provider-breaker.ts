@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
 import type { Clock } from '../clock.ts';
+import { DAY_MS } from '../faults/durations.ts';
 
 export type BreakerState = 'CLOSED' | 'OPEN' | 'HALF_OPEN';
 
@@ -26,7 +27,7 @@ type ProbeCircuit = CircuitBreaker<[Probe], Vote>;
 class ProbeFailed extends Error {}
 
 /** No ban of a provider lasts longer. */
-const LONGEST_BAN_MS = 31 * 86_400_000;
+const LONGEST_BAN_MS = 31 * DAY_MS;
 
 /** A probe that has not ended by then is taken for lost: another one may go. */
 const LEAST_PROBE_MS = 60_000;

@@ -1,8 +1,8 @@
+import { DAY_MS, HOUR_MS } from '../faults/durations.ts';
 import type { QuotaWindow } from './quota-window.ts';
 
-const DAY_MS = 86_400_000;
 /** A clock that goes back further than this was set; less must not move an event into the day before. */
-const JITTER_MS = 3_600_000;
+const JITTER_MS = HOUR_MS;
 
 /**
  * At most `limit` per day of the provider: everything is free again at its reset, and at no other time.

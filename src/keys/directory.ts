@@ -1,5 +1,6 @@
 import type { Clock, Random } from '../clock.ts';
 import { nextMidnight } from '../faults/calendar.ts';
+import { errorName } from '../faults/error-name.ts';
 import { profileFor } from '../faults/profiles.ts';
 import { strategyFactory } from '../strategies/index.ts';
 import type { StoreConnection } from '../state/store.ts';
@@ -188,10 +189,6 @@ export class Directory {
     });
     return { pool, healthCheck: new HealthCheck(pool, clock) };
   }
-}
-
-function errorName(error: unknown): string {
-  return error instanceof Error ? error.name : typeof error;
 }
 
 function poolSettings(

@@ -1,11 +1,10 @@
+import { DAY_MS, HOUR_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { DayWindow } from './day-window.ts';
 import type { DayReset } from './quota.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
 
-const HOUR_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 /** Longer than a day no limit is believed that an answer speaks of by the way; without its size, an hour. */
 const LONGEST_WINDOW_MS = DAY_MS;
 /** Resets of one window that differ by no more are the same: they are told in seconds, and take time to come. */

@@ -1,11 +1,9 @@
+import { DAY_MS, MINUTE_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { NAMELESS } from './learned-quota.ts';
 import { DayWindow } from './day-window.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
-
-const MINUTE_MS = 60_000;
-const DAY_MS = 86_400_000;
 
 /** Limits over time; absent ones do not apply. Requests and tokens per minute and per day. */
 export interface QuotaLimits {

@@ -1,4 +1,4 @@
-import { safely } from '../faults/safe-read.ts';
+import { isPlain, safely } from '../faults/safe-read.ts';
 import type { Redactor } from './redaction.ts';
 
 /** Errors hang on to requests and answers; further in there is nothing that is ever shown. */
@@ -80,8 +80,7 @@ class Redaction {
   private ofHeaders(headers: Headers): Headers {
     const entries = [...headers].map(([name, value]): [string, string, string] => [name, this.redactor.text(value), value]);
     if (entries.every(([, redacted, value]) => redacted === value)) return headers;
-    // An ellipsis is no character of a header.
-    return new Headers(entries.map(([name, redacted]): [string, string] => [name, redacted.replaceAll('…', '...')]));
+    return new Headers(entries.map(([name, , value]): [string, string] => [name, this.redactor.headerText(value)]));
   }
 
   private ofPlain(value: object, depth: number): object {
@@ -95,9 +94,4 @@ class Redaction {
     }
     return copy ?? value;
   }
-}
-
-function isPlain(value: object): boolean {
-  const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === null || prototype === Object.prototype;
 }

@@ -32,6 +32,11 @@ export class Redactor {
     return done === bytes ? text : Buffer.from(done, 'latin1').toString();
   }
 
+  /** The same for headers and addresses, and for bytes as characters: an ellipsis is no character of theirs. */
+  headerText(text: string): string {
+    return this.text(text).replaceAll('…', '...');
+  }
+
   /** The same for a body under way, however its chunks are cut; it stays a few bytes behind. */
   stream(): TransformStream<Uint8Array, Uint8Array> {
     let held = '';

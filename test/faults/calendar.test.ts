@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { nextMidnight, nextMonth, startOfDay } from '../../src/faults/calendar.ts';
+import { nextMidnight, nextMonth } from '../../src/faults/calendar.ts';
 
 const HOUR_MS = 3_600_000;
 const ZONES = [
@@ -19,6 +19,11 @@ const ZONES = [
 ];
 
 const at = (iso: string): number => Date.parse(iso);
+
+/** The end of the day before, wherever that lies. */
+function startOfDay(now: number, timeZone: string): number {
+  return nextMidnight(nextMidnight(now, timeZone) - 26 * HOUR_MS, timeZone);
+}
 
 function local(time: number, timeZone: string): string {
   return new Intl.DateTimeFormat('sv-SE', { timeZone, dateStyle: 'short', timeStyle: 'medium' }).format(time);

@@ -1,4 +1,5 @@
 import * as z from 'zod';
+import { DAY_MS, HOUR_MS, MINUTE_MS, SECOND_MS } from '../../faults/durations.ts';
 import type { FaultProfile } from '../../faults/fault.ts';
 import type { AffinityFunction } from '../../keys/affinity.ts';
 import type { StateStore } from '../../state/store.ts';
@@ -14,10 +15,6 @@ declare module 'zod' {
   }
 }
 
-const SECOND_MS = 1000;
-const MINUTE_MS = 60 * SECOND_MS;
-const HOUR_MS = 60 * MINUTE_MS;
-const DAY_MS = 24 * HOUR_MS;
 
 export type GuardConfigSchema = ReturnType<typeof buildSchema>;
 

@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Clock, TimerHandle } from '../../clock.ts';
+import { DAY_MS } from '../../faults/durations.ts';
+import { errorName } from '../../faults/error-name.ts';
 import type { Directory } from '../../keys/directory.ts';
 import type { PoolKey } from '../../keys/key.ts';
 import type { Pool, PoolWatcher } from '../../keys/pool.ts';
@@ -31,7 +33,6 @@ const RETRY_MS = 30_000;
 /** Writes of other processes that come in between are rare, and brief. */
 const MOST_TRIES = 50;
 const PAUSE_MS = 5;
-const DAY_MS = 86_400_000;
 /** What no process has had in use for so long is forgotten. */
 const KEEP_MS = 7 * DAY_MS;
 
@@ -308,7 +309,7 @@ export class Persistence implements PoolWatcher {
 
 /** Its code says enough, and shows nothing. */
 function reasonOf(error: unknown): string {
-  return codeOf(error) ?? (error instanceof Error ? error.name : typeof error);
+  return codeOf(error) ?? errorName(error);
 }
 
 /** For a flush at the end of a process, which cannot wait otherwise. */
