@@ -1,17 +1,9 @@
-import { afterAll, beforeAll, expect, test } from 'vitest';
-import { packedApp, runScript, type PackedApp } from './packed.ts';
+import { expect, test } from 'vitest';
+import { runScript, usePackedApp } from './packed.ts';
 
 const timeout = 60_000;
 
-let app: PackedApp;
-
-beforeAll(() => {
-  app = packedApp();
-}, timeout);
-
-afterAll(() => {
-  app.remove();
-});
+const app = usePackedApp(timeout);
 
 const made = `
   const transformer = new Transformer({ keyManagement: { providers: { openai: { keys: ['one'] } } } });
@@ -23,7 +15,7 @@ test.each([
   ['CommonJS', 'ccr.cjs', "const Transformer = require(require.resolve('execution-guard/ccr'));"],
   ['ESM', 'ccr.mjs', "import Transformer from 'execution-guard/ccr';"],
 ])('%s gives the transformer itself', (_, script, load) => {
-  expect(runScript(app, script, load + made).output).toBe(
+  expect(runScript(app(), script, load + made).output).toBe(
     'function ExecutionGuardTransformer execution-guard\n',
   );
 }, timeout);

@@ -2,22 +2,13 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import path from 'node:path';
 import ts from 'typescript';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
-import { packedApp, runScript } from './packed.ts';
-import type { PackedApp } from './packed.ts';
+import { runScript, usePackedApp } from './packed.ts';
 
 const timeout = 60_000;
 
-let app: PackedApp;
-
-beforeAll(() => {
-  app = packedApp();
-}, timeout);
-
-afterAll(() => {
-  app.remove();
-});
+const app = usePackedApp(timeout);
 
 const load = {
   'ESM import': { script: 'main.mjs', statement: "const guard = await import('execution-guard');" },
@@ -26,7 +17,7 @@ const load = {
 
 describe('the published archive', () => {
   test('holds the build, the licences and the documentation, and nothing else', () => {
-    const others = app.files.filter(
+    const others = app().files.filter(
       file => !/^dist\/[\w./-]+\.(js|cjs|d\.ts|d\.cts)$|^docs\/[\w./-]+\.md$|^examples\/[\w-]+\.ts$/.test(file),
     );
     expect(others.filter(file => file !== 'README.md').sort()).toEqual([
@@ -38,16 +29,16 @@ describe('the published archive', () => {
   });
 
   test('needs no other package', () => {
-    const manifest = readJson(path.join(app.packageDirectory, 'package.json'));
+    const manifest = readJson(path.join(app().packageDirectory, 'package.json'));
     expect(manifest).toHaveProperty('name', 'execution-guard');
     expect(manifest).not.toHaveProperty('dependencies');
   });
 
   test('has types that import nothing but each other and Node', () => {
-    const foreign = app.files
+    const foreign = app().files
       // The one part that needs a package of its own says so as an optional peer.
       .filter(file => /\.d\.c?ts$/.test(file) && !/^dist\/redis\./.test(file))
-      .flatMap(file => ts.preProcessFile(readFileSync(path.join(app.packageDirectory, file), 'utf8')).importedFiles)
+      .flatMap(file => ts.preProcessFile(readFileSync(path.join(app().packageDirectory, file), 'utf8')).importedFiles)
       .map(({ fileName }) => fileName)
       .filter(specifier => !specifier.startsWith('.') && !isBuiltin(specifier));
     expect(foreign).toEqual([]);
@@ -57,12 +48,12 @@ describe('the published archive', () => {
 describe.each(Object.entries(load))('%s', (_, { script, statement }) => {
   test('gives a working guard', () => {
     const call = `guard.guardedExecute(async ({ apiKey }) => 'answer without key: ' + (apiKey === undefined), 'anyone')`;
-    const { output } = runScript(app, script, `${statement}\n${call}.then(answer => console.log(answer));`);
+    const { output } = runScript(app(), script, `${statement}\n${call}.then(answer => console.log(answer));`);
     expect(output).toBe('answer without key: true\n');
   }, timeout);
 
   test('starts no timer, keeps no handle and writes no file', () => {
-    const { output, places } = runScript(app, script, `
+    const { output, places } = runScript(app(), script, `
       ${statement}
       // Requests end by themselves: they are the module loader closing the files it read.
       const left = process.getActiveResourcesInfo().filter(name => !name.includes('Req'));
@@ -73,8 +64,8 @@ describe.each(Object.entries(load))('%s', (_, { script, statement }) => {
   }, timeout);
 
   test('loads nothing but its own files and Node', () => {
-    const log = path.join(app.directory, `${script}.loaded`);
-    runScript(app, script, statement, { preload: recordLoads, env: { LOADED: log } });
+    const log = path.join(app().directory, `${script}.loaded`);
+    runScript(app(), script, statement, { preload: recordLoads, env: { LOADED: log } });
     const loaded = readFileSync(log, 'utf8').trim().split('\n');
     expect(loaded).toContain('execution-guard');
     const foreign = loaded.filter(
@@ -85,7 +76,7 @@ describe.each(Object.entries(load))('%s', (_, { script, statement }) => {
 });
 
 test('ESM and CommonJS copies in one process share the one guard', () => {
-  const { output } = runScript(app, 'both.mjs', `
+  const { output } = runScript(app(), 'both.mjs', `
     import { createRequire } from 'node:module';
     import { executionGuard } from 'execution-guard';
     const required = createRequire(import.meta.url)('execution-guard');
@@ -115,7 +106,7 @@ describe('a TypeScript consumer', () => {
     ['bundler', ['consumer.ts'], 'ESNext', 'Bundler'],
     ['node10', ['consumer.ts'], 'CommonJS', 'Node10'],
   ] as const)('compiles under %s', (_, names, module, resolution) => {
-    const files = names.map(name => path.join(app.directory, name));
+    const files = names.map(name => path.join(app().directory, name));
     for (const file of files) writeFileSync(file, consumer);
     const program = ts.createProgram(files, {
       module: ts.ModuleKind[module],
@@ -128,7 +119,7 @@ describe('a TypeScript consumer', () => {
       types: ['node'],
     });
     // The consumer's files and the package's own declarations; others are not ours to check.
-    const checked = program.getSourceFiles().filter(({ fileName }) => fileName.includes(path.basename(app.directory)));
+    const checked = program.getSourceFiles().filter(({ fileName }) => fileName.includes(path.basename(app().directory)));
     expect(checked.length).toBeGreaterThan(files.length);
     const problems = [...program.getOptionsDiagnostics(), ...checked.flatMap(file => ts.getPreEmitDiagnostics(program, file))]
       .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
@@ -139,11 +130,11 @@ describe('a TypeScript consumer', () => {
 test('every export names files that exist', () => {
   const target = z.union([z.string(), z.record(z.string(), z.record(z.string(), z.string()))]);
   const { exports } = z.object({ exports: z.record(z.string(), target) })
-    .parse(readJson(path.join(app.packageDirectory, 'package.json')));
+    .parse(readJson(path.join(app().packageDirectory, 'package.json')));
   const files = Object.values(exports)
     .flatMap(entry => typeof entry === 'string' ? [entry] : Object.values(entry).flatMap(each => Object.values(each)));
   expect(files.length).toBeGreaterThan(1);
-  expect(files.filter(file => !existsSync(path.join(app.packageDirectory, file)))).toEqual([]);
+  expect(files.filter(file => !existsSync(path.join(app().packageDirectory, file)))).toEqual([]);
 });
 
 /** Counts timers that are unreferenced, too: those do not show among the active resources. */

@@ -1,21 +1,12 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import ts from 'typescript';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { packedApp, runScript } from './packed.ts';
-import type { PackedApp } from './packed.ts';
+import { describe, expect, test } from 'vitest';
+import { runScript, usePackedApp } from './packed.ts';
 
 const timeout = 60_000;
 
-let app: PackedApp;
-
-beforeAll(() => {
-  app = packedApp();
-}, timeout);
-
-afterAll(() => {
-  app.remove();
-});
+const app = usePackedApp(timeout);
 
 const guardedFetch = `
   const guard = new ExecutionGuard({
@@ -43,7 +34,7 @@ describe.each([
     const { ExecutionGuard } = createRequire(import.meta.url)('execution-guard');`],
 ])('%s', (_, script, imports) => {
   test('gives requests a key of the pool, and refuses in HTTP', () => {
-    expect(runScript(app, script, imports + guardedFetch).output).toBe('Bearer a-secret-key\n503\n');
+    expect(runScript(app(), script, imports + guardedFetch).output).toBe('Bearer a-secret-key\n503\n');
   }, timeout);
 });
 
@@ -56,7 +47,7 @@ test.each(['index.js', 'index.cjs'])('who imports %s alone loads nothing of it',
       if (fileName.startsWith('.')) follow(path.resolve(path.dirname(file), fileName));
     }
   };
-  follow(path.join(app.packageDirectory, 'dist', entry));
+  follow(path.join(app().packageDirectory, 'dist', entry));
   expect([...seen].filter(file => readFileSync(file, 'utf8').includes('createGuardedFetch'))).toEqual([]);
 });
 
@@ -76,7 +67,7 @@ describe('a TypeScript consumer', () => {
     ['bundler, with DOM', ['fetch-consumer.ts'], 'ESNext', 'Bundler', ['lib.es2022.d.ts', 'lib.dom.d.ts']],
     ['node10', ['fetch-consumer.ts'], 'CommonJS', 'Node10', ['lib.es2022.d.ts']],
   ] as const)('compiles under %s', (_, names, module, resolution, lib) => {
-    const files = names.map(name => path.join(app.directory, name));
+    const files = names.map(name => path.join(app().directory, name));
     for (const file of files) writeFileSync(file, consumer);
     const program = ts.createProgram(files, {
       module: ts.ModuleKind[module],
@@ -89,7 +80,7 @@ describe('a TypeScript consumer', () => {
       typeRoots: [path.resolve(import.meta.dirname, '../../node_modules/@types')],
       types: ['node'],
     });
-    const checked = program.getSourceFiles().filter(({ fileName }) => fileName.includes(path.basename(app.directory)));
+    const checked = program.getSourceFiles().filter(({ fileName }) => fileName.includes(path.basename(app().directory)));
     expect(checked.length).toBeGreaterThan(files.length);
     const found = checked.flatMap(file => ts.getPreEmitDiagnostics(program, file));
     const problems = [...program.getOptionsDiagnostics(), ...found];

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { afterAll, beforeAll } from 'vitest';
 import * as z from 'zod';
 
 const root = path.resolve(import.meta.dirname, '../..');
@@ -37,6 +38,16 @@ export function packedApp(): PackedApp {
     files: files.map(file => file.path),
     remove: () => rmSync(directory, { recursive: true }),
   };
+}
+
+/** One for all tests of a file; there from the first of them to the last. */
+export function usePackedApp(timeout: number): () => PackedApp {
+  let app: PackedApp;
+  beforeAll(() => {
+    app = packedApp();
+  }, timeout);
+  afterAll(() => app.remove());
+  return () => app;
 }
 
 /** Runs a script of the app, after the module `preload`, in an empty working, home and temporary directory. */

@@ -26,16 +26,25 @@ function status(error: unknown): number | undefined {
   return APICallError.isInstance(last) ? last.statusCode : undefined;
 }
 
+type Endpoint = Pick<Connection, 'apiKey' | 'fetch'> & { readonly baseURL?: string };
+
+/** `path` follows the origin where a server stands at another address than the provider's own. */
+function endpointOf({ apiKey, fetch, origin }: Connection, path: string): Endpoint {
+  return { apiKey, fetch, ...(origin !== undefined && { baseURL: `${origin}${path}` }) };
+}
+
+function adapter(its: Omit<Adapter, 'status' | 'ownRetries' | 'timeoutMs'>): Adapter {
+  return { ...its, status, ownRetries: { onServerError: 3, onNetworkError: 3 }, timeoutMs: 'never' };
+}
+
+const openAIHost = { pool: 'openai', host: 'api.openai.com', server: () => openAI(), secret: fakeOpenAIKey };
+
 export const adapters: readonly Adapter[] = [
-  {
+  adapter({
+    ...openAIHost,
     name: 'ai with @ai-sdk/openai',
-    pool: 'openai',
-    host: 'api.openai.com',
-    server: () => openAI(),
-    secret: fakeOpenAIKey,
     connect: (it) => {
-      const { apiKey, fetch, origin } = it;
-      const provider = createOpenAI({ apiKey, fetch, ...(origin !== undefined && { baseURL: `${origin}/v1` }) });
+      const provider = createOpenAI(endpointOf(it, '/v1'));
       return {
         ...talks(provider('gpt-4o'), it),
         upload: async (file) =>
@@ -46,61 +55,30 @@ export const adapters: readonly Adapter[] = [
           }),
       };
     },
-    status,
-    ownRetries: { onServerError: 3, onNetworkError: 3 },
-    timeoutMs: 'never',
     upload: { path: '/v1/audio/transcriptions' },
-  },
-  {
+  }),
+  adapter({
+    ...openAIHost,
     name: 'ai with @ai-sdk/openai, chat completions',
-    pool: 'openai',
-    host: 'api.openai.com',
-    server: () => openAI(),
-    secret: fakeOpenAIKey,
-    connect: (it) => {
-      const { apiKey, fetch, origin } = it;
-      const provider = createOpenAI({ apiKey, fetch, ...(origin !== undefined && { baseURL: `${origin}/v1` }) });
-      return talks(provider.chat('gpt-4o'), it);
-    },
-    status,
-    ownRetries: { onServerError: 3, onNetworkError: 3 },
-    timeoutMs: 'never',
+    connect: (it) => talks(createOpenAI(endpointOf(it, '/v1')).chat('gpt-4o'), it),
     upload: { none: 'the same as above' },
-  },
-  {
+  }),
+  adapter({
     name: 'ai with @ai-sdk/anthropic',
     pool: 'anthropic',
     host: 'api.anthropic.com',
     server: () => anthropic(),
     secret: fakeAnthropicKey,
-    connect: (it) => {
-      const { apiKey, fetch, origin } = it;
-      const provider = createAnthropic({ apiKey, fetch, ...(origin !== undefined && { baseURL: `${origin}/v1` }) });
-      return talks(provider('claude-sonnet-4-6'), it);
-    },
-    status,
-    ownRetries: { onServerError: 3, onNetworkError: 3 },
-    timeoutMs: 'never',
+    connect: (it) => talks(createAnthropic(endpointOf(it, '/v1'))('claude-sonnet-4-6'), it),
     upload: { none: 'it sends files inside its prompts' },
-  },
-  {
+  }),
+  adapter({
     name: 'ai with @ai-sdk/google',
     pool: 'gemini',
     host: 'generativelanguage.googleapis.com',
     server: () => gemini(),
     secret: fakeGeminiKey,
-    connect: (it) => {
-      const { apiKey, fetch, origin } = it;
-      const provider = createGoogleGenerativeAI({
-        apiKey,
-        fetch,
-        ...(origin !== undefined && { baseURL: `${origin}/v1beta` }),
-      });
-      return talks(provider('gemini-2.5-flash'), it);
-    },
-    status,
-    ownRetries: { onServerError: 3, onNetworkError: 3 },
-    timeoutMs: 'never',
+    connect: (it) => talks(createGoogleGenerativeAI(endpointOf(it, '/v1beta'))('gemini-2.5-flash'), it),
     upload: { none: 'it sends files inside its prompts' },
-  },
+  }),
 ];
