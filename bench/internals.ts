@@ -8,3 +8,4 @@ export { ExecutionGuard } from '../src/index.ts';
 export { normalizeKeys } from '../src/keys/normalize.ts';
 export { Pool, type PoolSettings } from '../src/keys/pool.ts';
 export { strategyFactory, strategyNames } from '../src/strategies/index.ts';
+export { redisStore } from '../src/redis.ts';

@@ -10,6 +10,7 @@ import { guardedFetch } from './guarded-fetch.ts';
 import { importBench } from './import.ts';
 import { keyLease } from './key-lease.ts';
 import { memory } from './memory.ts';
+import { redis } from './redis.ts';
 import { aimsToText, toMarkdown, toSummary, toText, writeInto, type Aim, type Results } from './report.ts';
 import type { Section } from './section.ts';
 import { loadSubject, type Subject } from './subject.ts';
@@ -25,6 +26,7 @@ const benches: Record<string, (subject: Subject) => Promise<Section | Section[]>
   call: callOverhead,
   lease: keyLease,
   failover,
+  redis,
   classification,
   fetch: guardedFetch,
   import: importIfBuilt,

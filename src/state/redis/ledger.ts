@@ -71,6 +71,11 @@ export class Ledger implements Bookkeeper {
     if (this.link.isUp) this.tell(unsure.members, false);
   }
 
+  /** Gives back what was taken ahead and not spent. */
+  giveBack({ id, members, requests, tokens, stamp }: Pick<RedisReceipt, 'id' | 'members' | 'requests' | 'tokens' | 'stamp'>): void {
+    this.settle({ id, members, stamp, probes: '' }, -requests, -tokens, false);
+  }
+
   correct(receipt: RedisReceipt, requests: number, tokens: number): void {
     if (receipt.state === 'unsure') return;
     const isCounted = receipt.state === 'counted';
@@ -148,7 +153,12 @@ export class Ledger implements Bookkeeper {
     return owed;
   }
 
-  private settle({ id, members, probes, stamp }: RedisReceipt, requests: number, tokens: number, isOver: boolean): void {
+  private settle(
+    { id, members, probes, stamp }: Pick<RedisReceipt, 'id' | 'members' | 'probes' | 'stamp'>,
+    requests: number,
+    tokens: number,
+    isOver: boolean,
+  ): void {
     const { channel, gates, version } = this.names;
     const keys = [version, gates, ...members.map(({ entry }) => entry)];
     const limits = members.map(({ limitsText }) => limitsText);

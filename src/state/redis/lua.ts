@@ -187,6 +187,7 @@ end
 
 -- Of so many calls, how many fit.
 local function fit(calls, e, limits, tokens)
+  if limits.places > 0 then return 1 end
   if limits.rpm > 0 then calls = min(calls, limits.rpm - e.mr) end
   if limits.rpd > 0 then calls = min(calls, limits.rpd - e.dr) end
   if tokens > 0 and limits.tpm > 0 then calls = min(calls, floor((limits.tpm - e.mt) / tokens)) end

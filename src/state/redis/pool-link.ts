@@ -1,3 +1,4 @@
+import type { Clock } from '../../clock.ts';
 import type { Script } from './script.ts';
 
 /** What a pool's parts need of the connection. */
@@ -8,6 +9,9 @@ export interface PoolLink {
   readonly isOpening: boolean;
   /** Nobody may go on without the store. */
   readonly isStrict: boolean;
+  /** Calls for which quota is taken at once. */
+  readonly blockSize: number;
+  readonly clock: Clock;
   /** What went wrong last. */
   readonly cause: unknown;
   now(): number;

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import type { TimerHandle } from '../../clock.ts';
+import type { Clock, TimerHandle } from '../../clock.ts';
 import type { BreakerListener, BreakerStore, PoolListener, PoolStore, StoreConnection, StoreHost } from '../store.ts';
 import { Deadlines, TooLate } from './deadlines.ts';
 import { PoolNames } from './names.ts';
@@ -15,6 +15,7 @@ export interface ConnectionSettings {
   readonly prefix: string;
   readonly timeoutMs: number;
   readonly isStrict: boolean;
+  readonly blockSize: number;
   /** Makes a connection for commands or for messages. */
   readonly connect: (purpose: 'commands' | 'messages') => Promise<Client>;
 }
@@ -23,6 +24,8 @@ export interface ConnectionSettings {
 export class RedisConnection implements StoreConnection, PoolLink {
   readonly processId = randomBytes(4).toString('hex').slice(0, 5);
   readonly isStrict: boolean;
+  readonly blockSize: number;
+  readonly clock: Clock;
   cause: unknown = undefined;
   private state: 'opening' | 'up' | 'away' | 'closed' = 'opening';
   private readonly settings: ConnectionSettings;
@@ -43,6 +46,8 @@ export class RedisConnection implements StoreConnection, PoolLink {
     this.settings = settings;
     this.host = host;
     this.isStrict = settings.isStrict;
+    this.blockSize = settings.blockSize;
+    this.clock = host.clock;
     this.deadlines = new Deadlines(host.clock, settings.timeoutMs);
     this.opening = new Promise(resolve => (this.hasOpened = resolve));
     void this.connect();
@@ -68,6 +73,7 @@ export class RedisConnection implements StoreConnection, PoolLink {
 
   close(): void {
     if (this.state === 'closed') return;
+    for (const pool of this.pools) pool.close();
     this.state = 'closed';
     this.host.clock.clearTimeout(this.probeTimer);
     this.hasOpened();

@@ -11,6 +11,7 @@ import type {
   Refusal,
   SharedGate,
 } from '../store.ts';
+import { Blocks } from './blocks.ts';
 import { GateExchange } from './gate-exchange.ts';
 import { modelSuffix } from './gate-record.ts';
 import { Ledger } from './ledger.ts';
@@ -28,6 +29,8 @@ const helloScript = new Script(HELLO);
 /** A process counts among those that share the limits for so long after it was last heard of. */
 const ALIVE_MS = 30_000;
 const HELLO_EVERY_MS = 10_000;
+/** How long what is taken ahead may be spent; the store counts it as if it were spent at the end. */
+const BLOCK_MS = 1000;
 
 /** One pool's part of the store. */
 export class RedisPool implements PoolStore {
@@ -36,6 +39,9 @@ export class RedisPool implements PoolStore {
   private readonly listener: PoolListener;
   private readonly ledger: Ledger;
   private readonly gates: GateExchange;
+  private readonly blocks: Blocks;
+  /** Blocks that were asked for, by key and group. */
+  private readonly asked = new Map<string, Promise<LeaseAnswer>>();
   private readonly members = new Map<string, RedisMember>();
   /** Of the gates, as far as they are known here. */
   private version = '';
@@ -52,6 +58,7 @@ export class RedisPool implements PoolStore {
     this.listener = listener;
     this.ledger = new Ledger(names, link);
     this.gates = new GateExchange(names, link, listener);
+    this.blocks = new Blocks(link, block => this.ledger.giveBack(block));
   }
 
   member(kind: 'key' | 'own group' | 'group', identity: string, limits: Limits | undefined): Member {
@@ -64,7 +71,7 @@ export class RedisPool implements PoolStore {
   }
 
   lease(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer> {
-    if (this.link.isUp) return this.ask(request);
+    if (this.link.isUp) return this.link.blockSize > 1 ? this.leaseOfBlock(request) : this.ask(request, 1);
     if (this.link.isOpening) return this.link.opened().then(() => this.lease(request));
     return this.withoutStore(request);
   }
@@ -79,6 +86,10 @@ export class RedisPool implements PoolStore {
 
   changeGate(name: GateName, gate: SharedGate): void {
     this.gates.change(name, gate);
+  }
+
+  close(): void {
+    this.blocks.clear();
   }
 
   // The connection's part
@@ -158,7 +169,29 @@ export class RedisPool implements PoolStore {
     this.gates.tell();
   }
 
-  private ask(request: LeaseRequest): Promise<LeaseAnswer> {
+  /** Spends what was taken ahead, or takes ahead. */
+  private leaseOfBlock(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer> {
+    const [first] = request.candidates;
+    const members = first ? this.limitedOf(first.key, first.group) : [];
+    if (!first || first.probes || members.length === 0 || members.some(({ hasPlaces }) => hasPlaces)) {
+      return this.ask(request, 1);
+    }
+    const name = blockName(first);
+    const drawn = this.drawn(request);
+    const block = this.blocks.spend(name, drawn.tokens);
+    if (block) {
+      const receipt = this.ledger.counted({ ...drawn, id: block.id, members, probes: '', stamp: block.stamp });
+      return { granted: 0, receipt, refusals: [] };
+    }
+    const asked = this.asked.get(name);
+    // What was refused to another call a moment ago is not asked for again.
+    if (asked) return asked.then(answer => (answer.refusals.some(({ candidate }) => candidate === 0) ? refusedAs(answer) : this.lease(request)));
+    const answer = this.ask(request, this.link.blockSize).finally(() => this.asked.delete(name));
+    this.asked.set(name, answer);
+    return answer;
+  }
+
+  private ask(request: LeaseRequest, calls: number): Promise<LeaseAnswer> {
     const id = this.nextId();
     const askedAt = this.link.now();
     if (askedAt - this.helloAt > HELLO_EVERY_MS) void this.refresh();
@@ -177,7 +210,8 @@ export class RedisPool implements PoolStore {
       flags += probes ? '1' : '0';
     }
     const resetAt = hasDay && dayReset ? Math.round(dayReset(askedAt + this.ledger.offsetMs)) : 0;
-    const args = [id, Math.ceil(tokens), leaseMs, this.version, modelSuffix(model), resetAt, 1, 0, flags, ...limits];
+    const laterMs = calls > 1 ? BLOCK_MS : 0;
+    const args = [id, Math.ceil(tokens), leaseMs, this.version, modelSuffix(model), resetAt, calls, laterMs, flags, ...limits];
     const reply = this.link.run(leaseScript, keys, args);
     return this.link.inTime(reply).then(
       answer => this.answer(answer, request, id, askedAt),
@@ -186,7 +220,7 @@ export class RedisPool implements PoolStore {
   }
 
   private answer(reply: unknown, request: LeaseRequest, id: string, askedAt: number): LeaseAnswer {
-    const [granted, , storeNow, version, ...rest] = list(reply);
+    const [granted, calls, storeNow, version, ...rest] = list(reply);
     const now = Number(storeNow);
     this.ledger.offsetMs = now - this.link.now();
     const isOutOfDate = text(version) !== this.version;
@@ -205,7 +239,15 @@ export class RedisPool implements PoolStore {
     const members = this.limitedOf(candidate.key, candidate.group);
     const probes = candidate.probes || isOutOfDate ? this.fieldsOf(candidate, request.model) : '';
     if (members.length === 0 && probes === '') return { granted: position, receipt: undefined, refusals };
-    const receipt = this.ledger.counted({ ...this.drawn(request), id, members, probes, at: askedAt, stamp: now });
+    const drawn = this.drawn(request);
+    const isBlock = Number(calls) > 1;
+    const stamp = isBlock ? now + BLOCK_MS : now;
+    const receipt = this.ledger.counted({ ...drawn, id, members, probes, at: askedAt, stamp });
+    if (isBlock) {
+      const more = Number(calls) - 1;
+      const block = { id, members, requests: more, tokens: more * drawn.tokens, stamp, until: askedAt + BLOCK_MS };
+      this.blocks.put(blockName(candidate), block);
+    }
     return { granted: position, receipt, refusals };
   }
 
@@ -276,6 +318,15 @@ export class RedisPool implements PoolStore {
   private nextId(): string {
     return this.link.processId + (this.leases++ % 36 ** 5).toString(36).padStart(5, '0');
   }
+}
+
+function blockName({ key, group }: Candidate): string {
+  return `${key.name} ${group.name}`;
+}
+
+/** What an answer says of the key that was wanted first. */
+function refusedAs({ refusals }: LeaseAnswer): LeaseAnswer {
+  return { granted: undefined, receipt: undefined, refusals: refusals.filter(({ candidate }) => candidate === 0) };
 }
 
 /** A store that was emptied begins a new one. */

@@ -21,6 +21,11 @@ export interface RedisStoreOptions {
    * calls with StoreError. Default `local`.
    */
   readonly onStoreFailure?: 'local' | 'reject' | undefined;
+  /**
+   * Local leasing: calls for which quota is taken in one round trip, to be spent within a second. What is not spent goes
+   * back. Keys with a limit of concurrency have every call asked for. Default 1: none.
+   */
+  readonly blockSize?: number | undefined;
 }
 
 const DEFAULT_TIMEOUT_MS = 50;
@@ -32,8 +37,10 @@ const DEFAULT_TIMEOUT_MS = 50;
  */
 export function redisStore(options: RedisStoreOptions): StateStore {
   const { url, client, prefix = 'eg:', storeTimeoutMs = DEFAULT_TIMEOUT_MS, onStoreFailure = 'local' } = options;
+  const { blockSize = 1 } = options;
   if ((url === undefined) === (client === undefined)) throw new TypeError('redisStore needs either a url or a client');
   if (!(storeTimeoutMs > 0)) throw new TypeError('redisStore: storeTimeoutMs must be a number of ms above 0');
+  if (!(Number.isInteger(blockSize) && blockSize >= 1)) throw new TypeError('redisStore: blockSize must be a whole number from 1 on');
   return {
     open: host =>
       new RedisConnection(
@@ -41,6 +48,7 @@ export function redisStore(options: RedisStoreOptions): StateStore {
           prefix,
           timeoutMs: storeTimeoutMs,
           isStrict: onStoreFailure === 'reject',
+          blockSize,
           connect: purpose => (client ? Promise.resolve(likeness(client, purpose)) : connect(url ?? '', purpose)),
         },
         host,
