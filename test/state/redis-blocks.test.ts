@@ -1,6 +1,8 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest';
 import { closeGuards, PATIENT, sharedGuard } from '../support/redis/shared-guard.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 import { RedisServer } from '../support/redis/server.ts';
+import { requestFor, scriptsRun, storePool } from '../support/redis/store-pool.ts';
 
 let server: RedisServer;
 
@@ -22,20 +24,42 @@ const key = (id: string, limits: object): object => ({ id, key: `secret-of-${id}
 
 const guardOf = (provider: object, blockSize: number) => sharedGuard({ url: server.url, ...PATIENT, blockSize }, provider);
 
-/** How many scripts Redis has run. */
-async function scripts(): Promise<number> {
-  const client = server.client();
-  const stats = await client.info('commandstats');
-  client.disconnect();
-  return Number(/cmdstat_evalsha:calls=(\d+)/.exec(stats)?.[1] ?? 0);
+/** How many scripts Redis runs for so many leases, one after the other. */
+async function scriptsFor(leases: number, blockSize: number): Promise<number> {
+  const { pool, candidate, close } = storePool({ url: server.url, blockSize }, new ManualClock());
+  const request = requestFor([candidate(`ann ${blockSize}`, { rpm: 100_000 })]);
+  await pool.lease(request);
+  const before = await scriptsRun(server);
+  for (let i = 0; i < leases; i++) expect(await pool.lease(request)).toMatchObject({ granted: 0 });
+  const scripts = (await scriptsRun(server)) - before;
+  close();
+  return scripts;
 }
 
-test('quota taken in blocks costs a tenth of the round trips', async () => {
-  const one = guardOf({ keys: [key('ann', { rpm: 100_000 })] }, 50);
-  await one.keysOf(1);
-  const before = await scripts();
-  for (let i = 0; i < 20; i++) expect(await one.keysOf(50)).toHaveLength(50);
-  expect((await scripts()) - before).toBeLessThan(100);
+test('quota taken in blocks costs a tenth of the round trips, and less', async () => {
+  const leases = 1000;
+  expect(await scriptsFor(leases, 1)).toBe(leases);
+  expect(await scriptsFor(leases, 10)).toBe(leases / 10);
+  expect(await scriptsFor(leases, 50)).toBe(leases / 50);
+});
+
+test('what is not spent within a second goes back by itself', async () => {
+  const clock = new ManualClock();
+  const [one, other] = [clock, new ManualClock()].map(each => storePool({ url: server.url, blockSize: 40 }, each));
+  const [ofOne, ofOther] = [one!, other!].map(({ candidate }) => requestFor([candidate('ann', { rpm: 50, tpm: 500 })], { tokens: 10 }));
+  expect(await one!.pool.lease(ofOne!)).toMatchObject({ granted: 0 });
+  const served = async (): Promise<number> => {
+    let granted = 0;
+    while ((await other!.pool.lease(ofOther!)).granted === 0) granted++;
+    return granted;
+  };
+  expect(await served()).toBe(10);
+  await clock.advance(1000);
+  // The first one's word is on its way.
+  let more = 0;
+  await expect.poll(async () => (more += await served()), { timeout: 20_000 }).toBe(39);
+  one!.close();
+  other!.close();
 });
 
 test('what is not spent goes back, so that all of the limit is used and no more', async () => {

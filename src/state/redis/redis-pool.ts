@@ -132,7 +132,8 @@ export class RedisPool implements PoolStore {
   /** Messages and answers come on two connections, in any order. */
   private count(processes: number, at: number): void {
     if (at < this.processesAt && this.processesAt - at < ALIVE_MS) return;
-    this.processes = Math.max(1, processes);
+    // Of two of the same millisecond, the one that counts more is the later one, as a rule: processes come one by one.
+    this.processes = Math.max(1, processes, at === this.processesAt ? this.processes : 0);
     this.processesAt = at;
   }
 
