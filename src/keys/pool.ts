@@ -14,8 +14,8 @@ import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
 import { LearnedQuota, NAMELESS } from './learned-quota.ts';
 import type { UnderWay } from './learned-limit.ts';
-import { Lineup, type Blocked } from './lineup.ts';
-import { makeRoom } from './make-room.ts';
+import type { Blocked, Lineup, LineupOptions } from './lineup.ts';
+import { Lineups, type LineupsPool } from './lineups.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
@@ -23,13 +23,6 @@ import { SharedPool, type SharedPoolHost } from './shared-pool.ts';
 import { Settlement, type CooldownSettings, type KeyChange, type SettlementPool } from './settlement.ts';
 import { Validation, type Validate } from './validation.ts';
 import { WaitLine } from './wait-line.ts';
-
-/** Models are named by callers, so the lineups kept are bounded; the oldest is rebuilt when needed. */
-const MAX_LINEUPS = 64;
-/** Models are named by callers: of so many it is remembered which keys serve them. */
-const MAX_REPRESENTED = 1024;
-/** Of more models than this, the further ones share a lineup: slower where keys are away, but as right. */
-const MAX_DISTINGUISHED = 256;
 
 /** A clock that goes back further than this was set; less is jitter, or a reading of some time ago. */
 const JITTER_MS = 5000;
@@ -87,7 +80,7 @@ export interface PoolDependencies {
 }
 
 /** The keys behind one pattern: who is in it, and which one goes next. */
-export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
+export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoolHost {
   readonly pattern: string;
   readonly line: WaitLine;
   readonly settlement: Settlement;
@@ -106,16 +99,8 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   private readonly byId = new Map<string, PoolKey>();
   /** Keys that are draining; their ids are free. */
   private readonly leaving = new Set<PoolKey>();
-  private lineups = new Map<string | undefined, Lineup>();
-  /** Of each model, one that the same keys serve: they share a lineup. */
-  private readonly representatives = new Map<string, string>();
-  /** By which of the keys serve it. */
-  private readonly firstServed = new Map<string, string>();
-  /** Some keys serve some models only, so that not all models share one lineup. */
-  private hasFilters = false;
+  private readonly lineups = new Lineups(this);
   private hasTokenLimits = false;
-  /** Models some key or group was refused for. */
-  private readonly distinguished = new Set<string>();
   private blocked: Blocked = { at: Infinity, pending: false };
   /** The latest time seen, and by how much the clock was set back so far. */
   private seenAt: number;
@@ -165,9 +150,14 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
       }
     }
     for (const key of this.keys()) if (!named.has(key)) this.drain(key);
-    if (strategyChanged) this.lineups = new Map();
-    this.rebuildLineups();
+    if (strategyChanged) this.lineups.clear();
+    this.lineups.rebuild();
     this.line.announce();
+  }
+
+  get lineupOptions(): LineupOptions {
+    const { strategy, dayReset } = this.settings;
+    return { strategy, dayReset, random: this.dependencies.random };
   }
 
   get cooldown(): CooldownSettings {
@@ -198,7 +188,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
    */
   lease(demand: Demand, tried: ReadonlySet<PoolKey> | undefined): Lease | undefined {
     this.look(demand.now);
-    const lineup = this.lineupFor(demand.model);
+    const lineup = this.lineups.of(demand.model);
     for (;;) {
       const key = this.choose(lineup, demand, tried);
       if (!key) {
@@ -219,7 +209,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
    */
   leaseUnclaimed(demand: Demand): Lease | undefined {
     this.look(demand.now);
-    const lineup = this.lineupFor(demand.model);
+    const lineup = this.lineups.of(demand.model);
     const claimed = new Set<PoolKey>();
     while (claimed.size < MOST_PASSED_OVER) {
       const key = this.choose(lineup, demand, claimed);
@@ -257,7 +247,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
         passedOver.add(key);
       }
     }
-    const others = this.lineupFor(demand.model).findSeveral(demand, passedOver, most - found.length);
+    const others = this.lineups.of(demand.model).findSeveral(demand, passedOver, most - found.length);
     return [...found, ...others.filter(key => !this.validatesFirst(key, demand.model))];
   }
 
@@ -269,7 +259,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
     const { model, now } = demand;
     if (key.held !== undefined || key.draining || !canServe(key, demand)) return undefined;
     if (key.opensAt(model, now) > now || key.quotaGroup.opensAt(model, now) > now) return undefined;
-    return this.take(this.lineupFor(demand.model), key, demand);
+    return this.take(this.lineups.of(demand.model), key, demand);
   }
 
   quotaGroups(): Iterable<QuotaGroup> {
@@ -282,9 +272,9 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
       key !== undefined && key.held === undefined && !key.draining && canServe(key, demand);
     for (const { id } of this.settings.keys) {
       const key = this.byId.get(id);
-      if (usable(key)) return this.take(this.lineupFor(demand.model), key, demand);
+      if (usable(key)) return this.take(this.lineups.of(demand.model), key, demand);
     }
-    for (const key of this.keys()) if (usable(key)) return this.take(this.lineupFor(demand.model), key, demand);
+    for (const key of this.keys()) if (usable(key)) return this.take(this.lineups.of(demand.model), key, demand);
     return undefined;
   }
 
@@ -292,7 +282,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   peek(demand: Demand): PoolKey | undefined {
     const passedOver = new Set<PoolKey>();
     for (;;) {
-      const key = this.choose(this.lineupFor(demand.model), demand, passedOver);
+      const key = this.choose(this.lineups.of(demand.model), demand, passedOver);
       if (!key || !this.validatesFirst(key, demand.model)) return key;
       passedOver.add(key);
     }
@@ -302,7 +292,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   outlook(demand: Demand): Blocked {
     this.look(demand.now);
     if (demand.only) return this.outlookAmong(demand.only, demand);
-    const lineup = this.lineupFor(demand.model);
+    const lineup = this.lineups.of(demand.model);
     return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
   }
 
@@ -421,13 +411,13 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
     const { group, key, probes } = lease;
     key.onRelease(lease);
     if (this.watcher && isCounted(key)) this.watcher.touched();
-    if (!key.draining) this.lineups.get(this.lineupName(lease.model))?.strategyOf(key).onSettle?.(key, now);
+    if (!key.draining) this.lineups.find(lease.model)?.strategyOf(key).onSettle?.(key, now);
     if (probes) for (const gate of probes) endProbe(gate, lease);
     if (key.draining && key.inFlight === 0) this.remove(key);
     const isQuiet = group.inFlight === 0 && group.learned !== undefined;
     if (isQuiet) group.learned?.settled();
     if (probes || isQuiet || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
-    else if (!key.draining) this.refreshPending(key);
+    else if (!key.draining) this.lineups.refreshPending(key);
     this.line.announce();
   }
 
@@ -451,7 +441,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   refresh(key: PoolKey): void {
     // Another key may have taken the place of one that has left.
     if (this.slots[key.position] !== key) return;
-    for (const lineup of this.lineups.values()) lineup.refresh(key);
+    this.lineups.refresh(key);
     this.line.announce();
   }
 
@@ -461,7 +451,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   }
 
   distinguish(model: string): void {
-    if (this.distinguished.size < MAX_DISTINGUISHED) this.distinguished.add(model);
+    this.lineups.distinguish(model);
   }
 
   changed(change: KeyChange): void {
@@ -505,7 +495,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
       this.remove(key);
     } else {
       this.leaving.add(key);
-      for (const lineup of this.lineups.values()) lineup.remove(key);
+      this.lineups.remove(key);
     }
     this.line.announce();
   }
@@ -565,7 +555,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
     this.setBackMs += byMs;
     for (const key of this.keys()) key.setBack(byMs);
     for (const group of this.groups.all()) group.setBack(byMs);
-    this.rebuildLineups();
+    this.lineups.rebuild();
     this.line.setBack(byMs);
   }
 
@@ -606,7 +596,7 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   }
 
   private preferredBy(affinity: string, model: string | undefined): readonly PoolKey[] {
-    return this.attachments.preferredBy(affinity, this.hasFilters ? model : undefined, () => this.keys());
+    return this.attachments.preferredBy(affinity, this.lineups.hasFilters ? model : undefined, () => this.keys());
   }
 
   /** A suspect is not taken for a preference. */
@@ -629,94 +619,38 @@ export class Pool implements LeaseHolder, SettlementPool, SharedPoolHost {
   private enlist(key: PoolKey): void {
     this.byId.set(key.id, key);
     this.note(key.settings);
-    for (const lineup of this.lineups.values()) lineup.add(key);
+    this.lineups.add(key);
     this.line.announce();
   }
 
   /** What keys are limited to decides how calls are told apart. */
   private note({ models, excludeModels, servesModel, limits }: NormalizedKey): void {
-    this.forgetRepresentatives();
-    this.attachments.keysChanged();
-    if (models?.length || excludeModels?.length || servesModel) this.hasFilters = true;
+    this.keysChanged();
+    if (models?.length || excludeModels?.length || servesModel) this.lineups.hasFilters = true;
     if (limitsTokens(limits)) this.hasTokenLimits = true;
   }
 
   private remove(key: PoolKey): void {
     this.leaving.delete(key);
-    for (const lineup of this.lineups.values()) lineup.remove(key);
+    this.lineups.remove(key);
     this.slots[key.position] = undefined;
-    this.forgetRepresentatives();
-    this.attachments.keysChanged();
+    this.keysChanged();
     this.holes.push(key.position);
     this.groups.leave(key);
     this.settlement.forget(key);
     this.changed({ keyId: key.id, from: key.gate.state, to: 'removed', reason: 'removed' });
   }
 
+  private keysChanged(): void {
+    this.lineups.keysChanged();
+    this.attachments.keysChanged();
+  }
+
   private refreshAll(group: QuotaGroup): void {
-    for (const lineup of this.lineups.values()) {
+    for (const lineup of this.lineups) {
       if (lineup.hasParked) for (const member of group.members()) lineup.refresh(member);
     }
     this.line.announce();
-  }
-
-  private refreshPending(key: PoolKey): void {
-    for (const lineup of this.lineups.values()) if (lineup.isPending(key)) lineup.refresh(key);
-  }
-
-  private lineupName(model: string | undefined): string | undefined {
-    if (model === undefined) return this.distinguished.has(NAMELESS) ? 'nameless' : undefined;
-    if (this.distinguished.has(model)) return `only ${model}`;
-    return this.hasFilters ? `like ${this.representativeOf(model)}` : undefined;
-  }
-
-  /** The first model seen that the same keys serve. */
-  private representativeOf(model: string): string {
-    let representative = this.representatives.get(model);
-    if (representative === undefined) {
-      let served = '';
-      for (const key of this.keys()) served += key.servesModel(model) ? '1' : '0';
-      representative = this.firstServed.get(served) ?? model;
-      if (this.representatives.size >= MAX_REPRESENTED) this.forgetRepresentatives();
-      this.firstServed.set(served, representative);
-      this.representatives.set(model, representative);
-    }
-    return representative;
-  }
-
-  private forgetRepresentatives(): void {
-    this.representatives.clear();
-    this.firstServed.clear();
-  }
-
-  private lineupFor(model: string | undefined): Lineup {
-    const name = this.lineupName(model);
-    let lineup = this.lineups.get(name);
-    if (!lineup) {
-      makeRoom(this.lineups, MAX_LINEUPS);
-      lineup = this.createLineup(model, name);
-      this.lineups.set(name, lineup);
-    }
-    return lineup;
-  }
-
-  private createLineup(model: string | undefined, name: string | undefined): Lineup {
-    const { strategy, dayReset } = this.settings;
-    const own = this.distinguished.has(model ?? NAMELESS) ? (model ?? NAMELESS) : undefined;
-    const served = name === undefined ? undefined : model;
-    const lineup = new Lineup(own, { strategy, random: this.dependencies.random, dayReset }, served);
-    for (const key of this.keys()) if (!key.draining) lineup.add(key);
-    return lineup;
-  }
-
-  private rebuildLineups(): void {
-    for (const [model, lineup] of this.lineups) {
-      for (const key of this.keys()) {
-        lineup.remove(key);
-        if (!key.draining) lineup.add(key);
-      }
-      this.lineups.set(model, lineup);
-    }
   }
 }
 
