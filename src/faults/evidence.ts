@@ -53,7 +53,24 @@ export function readErrorInSuccess(
 /** The headers of an answer: a Response, what a client such as axios resolves to, or what an SDK puts beside the data. */
 export function headersOfAnswer(value: unknown): HeaderReader | undefined {
   if (typeof value !== 'object' || value === null) return undefined;
-  return headerReader(property(value, 'headers')) ?? headerReader(property(property(value, 'response'), 'headers'));
+  return headerReader(ownHeaders(value)) ?? headerReader(property(ownResponse(value), 'headers'));
+}
+
+// Most answers have neither. Each is read by its name, which costs every call less than `property` would.
+function ownHeaders(answer: { readonly headers?: unknown }): unknown {
+  try {
+    return answer.headers;
+  } catch {
+    return undefined;
+  }
+}
+
+function ownResponse(answer: { readonly response?: unknown }): unknown {
+  try {
+    return answer.response;
+  } catch {
+    return undefined;
+  }
 }
 
 async function errorInBodyOf(

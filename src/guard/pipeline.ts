@@ -24,12 +24,14 @@ export interface Stage {
   callEnded?(call: Call, ending: Ending): void;
 }
 
+type Hook<About> = (call: Call, about: About) => void;
+
 /** The stages, linked once. A call keeps the pipeline it began with. */
 export class Pipeline {
   readonly handle: Handler;
-  private readonly attemptHooks: ((call: Call) => void)[];
-  private readonly lastAttemptHooks: ((call: Call) => void)[];
-  private readonly callHooks: ((call: Call, ending: Ending) => void)[];
+  private readonly attemptHooks: Hook<undefined>[];
+  private readonly lastAttemptHooks: Hook<undefined>[];
+  private readonly callHooks: Hook<Ending>[];
 
   /** The first stage is outermost; `undefined` stands for one that is switched off. */
   constructor(stages: readonly (Stage | undefined)[], last: Handler) {
@@ -41,11 +43,11 @@ export class Pipeline {
   }
 
   attemptEnded(call: Call): void {
-    runAll(this.attemptHooks, call);
+    runAll(this.attemptHooks, call, undefined);
   }
 
   attemptsEnded(call: Call): void {
-    runAll(this.lastAttemptHooks, call);
+    runAll(this.lastAttemptHooks, call, undefined);
   }
 
   callEnded(call: Call, ending: Ending): void {
@@ -54,11 +56,11 @@ export class Pipeline {
 }
 
 /** One that throws keeps no other from giving back what it holds; the first error surfaces then. */
-function runAll<Args extends unknown[]>(hooks: readonly ((...args: Args) => void)[], ...args: Args): void {
+function runAll<About>(hooks: readonly Hook<About>[], call: Call, about: About): void {
   let thrown: { readonly error: unknown } | undefined;
   for (const hook of hooks) {
     try {
-      hook(...args);
+      hook(call, about);
     } catch (error) {
       thrown ??= { error };
     }

@@ -84,7 +84,7 @@ export function attemptHandler(runtime: Runtime): Handler {
     });
   };
 
-  const record = (call: Call, startedAt: number, fault: Fault | undefined): void => {
+  const record = (call: Call, fault: Fault | undefined): void => {
     const heard = events.heard('attempt');
     if (!heard && fault === undefined && call.attemptsInAll === 1) return;
     const keyId = call.lease?.key.id;
@@ -95,7 +95,7 @@ export function attemptHandler(runtime: Runtime): Handler {
       ...(fault && { fault: fault.kind }),
       ...(fault?.status !== undefined && { status: fault.status }),
       // A clock may be set back.
-      durationMs: Math.max(0, call.endedAt - startedAt),
+      durationMs: Math.max(0, call.endedAt - call.now),
     };
     call.record(entry);
     if (heard) events.emit('attempt', { ...entry, attempt: call.attemptsInAll, ok: fault === undefined });
@@ -103,7 +103,6 @@ export function attemptHandler(runtime: Runtime): Handler {
 
   const failed = async (
     call: Call,
-    startedAt: number,
     outcome: Outcome,
     reading: Evidence | Promise<Evidence> = readEvidence(outcome, clock),
   ): Promise<undefined> => {
@@ -115,25 +114,61 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.unsent = evidence.networkCode !== undefined && UNSENT_CODES.has(evidence.networkCode);
     call.end = 'failed';
     call.failure = { fault, thrown, outcome: subject };
-    record(call, startedAt, fault);
+    record(call, fault);
     return undefined;
   };
 
-  const elsewhere = (call: Call, startedAt: number, value: unknown): unknown => {
-    call.end = 'elsewhere';
+  const answered = (call: Call, value: unknown): unknown => {
+    const header = call.lease && headersOfAnswer(value);
+    if (header) hear(call, { header, text: '' });
+    call.end = 'answered';
     call.failure = undefined;
     call.value = value;
-    record(call, startedAt, isFailureValue(value) ? ELSEWHERE : undefined);
+    record(call, undefined);
     return value;
   };
 
-  const failedElsewhere = (call: Call, startedAt: number, error: unknown): void => {
+  const answeredOrFailed = (call: Call, value: unknown, evidence: Evidence | undefined): unknown =>
+    evidence ? failed(call, { value }, evidence) : answered(call, value);
+
+  const whenRead = async (call: Call, value: unknown, reading: Promise<Evidence | undefined>): Promise<unknown> =>
+    answeredOrFailed(call, value, await reading);
+
+  const elsewhere = (call: Call, value: unknown): unknown => {
     call.end = 'elsewhere';
-    call.failure = { fault: ELSEWHERE, thrown: true, outcome: error };
-    record(call, startedAt, ELSEWHERE);
+    call.failure = undefined;
+    call.value = value;
+    record(call, isFailureValue(value) ? ELSEWHERE : undefined);
+    return value;
   };
 
-  return async call => {
+  const failedElsewhere = (call: Call, error: unknown): void => {
+    call.end = 'elsewhere';
+    call.failure = { fault: ELSEWHERE, thrown: true, outcome: error };
+    record(call, ELSEWHERE);
+  };
+
+  const resolved = (call: Call, context: AttemptContext, value: unknown): unknown => {
+    call.endedAt = clock.now();
+    endAttempt(context, value);
+    if (isFromElsewhere(value)) return elsewhere(call, value);
+    if (isFailureValue(value)) return failed(call, { value });
+    const { errorInSuccess } = profileOf(call);
+    if (!errorInSuccess) return answered(call, value);
+    const reading = readErrorInSuccess(value, errorInSuccess, clock);
+    return reading instanceof Promise ? whenRead(call, value, reading) : answeredOrFailed(call, value, reading);
+  };
+
+  const rejected = (call: Call, context: AttemptContext, error: unknown): unknown => {
+    call.endedAt = clock.now();
+    endAttempt(context, undefined);
+    if (call.interruption !== undefined && error === call.interruption) throw error;
+    if (!isFromElsewhere(error)) return failed(call, { error });
+    failedElsewhere(call, error);
+    return undefined;
+  };
+
+  const begun = (call: Call): AttemptContext => {
     call.attempts++;
     call.provider.lane.processed++;
     call.mayRepeat = false;
@@ -141,36 +176,19 @@ export function attemptHandler(runtime: Runtime): Handler {
     call.unsent = true;
     if (call.failure) discard(call.failure.outcome);
     call.run?.asks(call);
-    const startedAt = call.now;
-    const context = new AttemptContext(call, runtime);
+    return new AttemptContext(call, runtime);
+  };
+
+  // What outlives the wait is kept for each call: here is no more than that.
+  return async call => {
+    const context = begun(call);
     let value: unknown;
     try {
       value = await (isBounded(call) ? bounded(call, context) : begin(call, context));
     } catch (error) {
-      call.endedAt = clock.now();
-      endAttempt(context, undefined);
-      if (call.interruption !== undefined && error === call.interruption) throw error;
-      if (!isFromElsewhere(error)) return failed(call, startedAt, { error });
-      failedElsewhere(call, startedAt, error);
-      return undefined;
+      return rejected(call, context, error);
     }
-    call.endedAt = clock.now();
-    endAttempt(context, value);
-    if (isFromElsewhere(value)) return elsewhere(call, startedAt, value);
-    if (isFailureValue(value)) return failed(call, startedAt, { value });
-    const { errorInSuccess } = profileOf(call);
-    if (errorInSuccess) {
-      const reading = readErrorInSuccess(value, errorInSuccess, clock);
-      const evidence = reading instanceof Promise ? await reading : reading;
-      if (evidence) return failed(call, startedAt, { value }, evidence);
-    }
-    const header = call.lease && headersOfAnswer(value);
-    if (header) hear(call, { header, text: '' });
-    call.end = 'answered';
-    call.failure = undefined;
-    call.value = value;
-    record(call, startedAt, undefined);
-    return value;
+    return resolved(call, context, value);
   };
 }
 
