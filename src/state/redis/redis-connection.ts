@@ -127,7 +127,11 @@ export class RedisConnection implements StoreConnection, PoolLink {
       // Why a connection was lost is told by what fails for it.
       commands.on('error', (error: unknown) => (this.cause = error));
       messages.on('error', () => undefined);
-      commands.on('close', () => this.fail(this.cause ?? new Error('The connection was closed')));
+      commands.on('close', () => {
+        this.fail(this.cause ?? new Error('The connection was closed'));
+        // It may be another server that is connected to next, and the messages are to come from there.
+        if (messages.status === 'ready') messages.disconnect(true);
+      });
       commands.on('ready', () => void this.revive());
       messages.on('message', (channel: string, message: string) => this.hear(channel, message));
       // What was said while nobody listened is asked for.

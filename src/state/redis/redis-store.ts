@@ -56,6 +56,9 @@ export function redisStore(options: RedisStoreOptions): StateStore {
   };
 }
 
+/** A server that says nothing for so long is looked for anew: Sentinels may know another one. */
+const SILENT_MS = 5000;
+
 /** A lost connection fails what was asked, at once: whether it was done is found out when the store is back. */
 function settingsFor(purpose: 'commands' | 'messages') {
   return {
@@ -64,6 +67,9 @@ function settingsFor(purpose: 'commands' | 'messages') {
     maxRetriesPerRequest: purpose === 'messages' ? null : 0,
     retryStrategy,
     lazyConnect: false,
+    ...(purpose === 'commands' && { socketTimeout: SILENT_MS }),
+    // Channels and names that scripts make would not have it.
+    keyPrefix: '',
     connectionName: `execution-guard-${purpose}`,
   };
 }
@@ -80,12 +86,25 @@ async function connect(url: string, purpose: 'commands' | 'messages'): Promise<C
 function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Client {
   const settings = settingsFor(purpose);
   if (!isCluster(client)) return client.duplicate(settings);
-  const { autoResendUnfulfilledCommands, enableOfflineQueue, lazyConnect, maxRetriesPerRequest } = settings;
+  const { autoResendUnfulfilledCommands, connectionName, keyPrefix, lazyConnect, maxRetriesPerRequest, socketTimeout } = settings;
   return client.duplicate([], {
-    enableOfflineQueue,
+    // A node that was not asked for anything so far is connected to when it is.
+    enableOfflineQueue: true,
+    keyPrefix,
     lazyConnect,
     clusterRetryStrategy: retryStrategy,
-    redisOptions: { autoResendUnfulfilledCommands, maxRetriesPerRequest },
+    // What was sent to a node that is lost would be sent to another one, and perhaps done twice.
+    retryDelayOnFailover: 0,
+    redisOptions: {
+      autoResendUnfulfilledCommands,
+      connectionName,
+      keyPrefix,
+      maxRetriesPerRequest,
+      socketTimeout,
+      // Who listens is connected to the next node as soon as one is lost. One that was never connected to is never taken
+      // for lost, and would be tried without end and without a pause.
+      lazyConnect: purpose === 'commands',
+    },
   });
 }
 

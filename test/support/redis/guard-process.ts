@@ -1,6 +1,7 @@
 // A process with a guard of its own; see process.ts.
 import { redisStore } from '../../../src/redis.ts';
 import { ExecutionGuard, GuardError, type ExecuteOptions, type ExecutionGuardConfig } from '../../../src/index.ts';
+import { storeAt } from './address.ts';
 import type { Called, Order, Upstream } from './process.ts';
 
 let guard: ExecutionGuard | undefined;
@@ -9,13 +10,16 @@ process.on('message', ({ id, order }: { id: number; order: Order }) => {
   void obey(order).then(answer => process.send?.({ id, answer }));
 });
 
+// Whoever has started it is gone.
+process.once('disconnect', () => process.exit());
+
 function tell(event: object): void {
   process.send?.({ event });
 }
 
 async function obey(order: Order): Promise<unknown> {
   if (order.do === 'start') {
-    const config: ExecutionGuardConfig = { ...(order.guard as object), store: redisStore({ url: order.url, ...order.store }) };
+    const config: ExecutionGuardConfig = { ...(order.guard as object), store: redisStore({ ...storeAt(order.at), ...order.store }) };
     guard = new ExecutionGuard(config, { warn: warning => tell({ warning }) });
     guard.on('key', event => tell({ ...event }));
     guard.on('breaker', event => tell({ ...event }));

@@ -1,9 +1,10 @@
 import { fork, type ChildProcess } from 'node:child_process';
+import type { Address } from './address.ts';
 import { guardProgram } from './guard-program.ts';
 
 /** What the other process is told to do. */
 export type Order =
-  | { readonly do: 'start'; readonly url: string; readonly guard: unknown; readonly store?: object }
+  | { readonly do: 'start'; readonly at: Address; readonly guard: unknown; readonly store?: object }
   | { readonly do: 'call'; readonly times: number; readonly options: object; readonly upstream: Upstream }
   | { readonly do: 'show'; readonly pool: string }
   | { readonly do: 'close' };
@@ -39,9 +40,9 @@ export class GuardProcess {
     });
   }
 
-  static async start(url: string, guard: unknown, store: object = {}): Promise<GuardProcess> {
+  static async start(at: Address, guard: unknown, store: object = {}): Promise<GuardProcess> {
     const process = new GuardProcess(await guardProgram());
-    await process.tell({ do: 'start', url, guard, store });
+    await process.tell({ do: 'start', at, guard, store });
     return process;
   }
 

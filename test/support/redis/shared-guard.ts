@@ -11,6 +11,8 @@ export interface SharedGuard {
   heard<Name extends GuardEventName>(name: Name, fits?: (event: GuardEvents[Name]) => boolean): Promise<GuardEvents[Name]>;
   /** The first warning that fits, past ones included. */
   readonly warned: (pattern: RegExp) => Promise<string>;
+  /** Makes calls until `until` settles, and returns which keys they had. */
+  readonly keysUntil: (until: Promise<unknown>, options?: ExecuteOptions) => Promise<string[]>;
   /** Which keys so many calls had, made at once. */
   readonly keysOf: (times: number, options?: ExecuteOptions) => Promise<string[]>;
 }
@@ -61,16 +63,29 @@ export function sharedGuard(store: RedisStoreOptions, provider: object, config: 
       hearing.add(look);
       look();
     });
+  const keysOf: SharedGuard['keysOf'] = async (times, options) => {
+    const keys: string[] = [];
+    const call = (): Promise<unknown> =>
+      guard.execute(({ keyId = '' }) => Promise.resolve(keys.push(keyId)), { providerName: 'openai', ...options });
+    await Promise.allSettled(Array.from({ length: times }, call));
+    return keys;
+  };
   return {
     guard,
     warnings,
     heard: (name, fits = () => true) => first(() => (past.get(name) as GuardEvents[typeof name][]).find(fits)),
     warned: pattern => first(() => warnings.find(warning => pattern.test(warning))),
-    keysOf: async (times, options) => {
+    keysOf,
+    keysUntil: async (until, options) => {
       const keys: string[] = [];
-      const call = (): Promise<unknown> =>
-        guard.execute(({ keyId = '' }) => Promise.resolve(keys.push(keyId)), { providerName: 'openai', ...options });
-      await Promise.allSettled(Array.from({ length: times }, call));
+      let isOver = false;
+      const end = until.finally(() => (isOver = true));
+      while (!isOver) {
+        for (const id of await keysOf(5, options)) keys.push(id);
+        // Calls that wait for nothing leave no room for news.
+        await new Promise(resolve => setImmediate(resolve));
+      }
+      await end;
       return keys;
     },
   };

@@ -1,0 +1,15 @@
+import type { Redis } from 'ioredis';
+
+/** Requests of the last minute in the head of an entry; see STATE in lua.ts. */
+const MINUTE_REQUESTS = 6;
+const DAY_REQUESTS = 16;
+
+/** What a server has counted of each limited key whose name begins so, in no order. */
+export async function countedIn(client: Redis, prefix = 'eg:', window: 'minute' | 'day' = 'minute'): Promise<number[]> {
+  const counts: number[] = [];
+  for (const name of await client.keys(`${prefix}*:k*`)) {
+    const entry = await client.getBuffer(name);
+    if (entry) counts.push(entry.readUInt32LE(window === 'minute' ? MINUTE_REQUESTS : DAY_REQUESTS));
+  }
+  return counts;
+}
