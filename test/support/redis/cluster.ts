@@ -59,7 +59,7 @@ export class RedisCluster {
   }
 
   async slotOf(name: string): Promise<number> {
-    return Number(await this.nodes[0]!.client.cluster('KEYSLOT', name));
+    return this.nodes[0]!.client.cluster('KEYSLOT', name);
   }
 
   /** Moves a slot with all that is in it, as a person who balances a cluster does. */
@@ -117,11 +117,11 @@ async function startNode(index: number, count: number): Promise<Node & { readonl
   const client = server.client();
   const share = (part: number): number => Math.round((SLOTS * part) / count);
   await client.cluster('ADDSLOTSRANGE', share(index), share(index + 1) - 1);
-  return { server, client, busPort, id: String(await client.cluster('MYID')) };
+  return { server, client, busPort, id: await client.cluster('MYID') };
 }
 
 async function viewOf(client: Redis): Promise<{ isWhole: boolean; known: number; owners: string }> {
-  const info = String(await client.cluster('INFO'));
+  const info = await client.cluster('INFO');
   const ranges: unknown[] = await client.cluster('SLOTS');
   const owners = ranges.map(range => JSON.stringify(range)).sort();
   return {

@@ -78,9 +78,9 @@ export function sharedGuard(store: RedisStoreOptions, provider: object, config: 
     keysOf,
     keysUntil: async (until, options) => {
       const keys: string[] = [];
-      let isOver = false;
-      const end = until.finally(() => (isOver = true));
-      while (!isOver) {
+      const over = new AbortController();
+      const end = until.finally(() => over.abort());
+      while (!over.signal.aborted) {
         for (const id of await keysOf(5, options)) keys.push(id);
         // Calls that wait for nothing leave no room for news.
         await new Promise(resolve => setImmediate(resolve));
