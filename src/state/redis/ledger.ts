@@ -1,18 +1,32 @@
 import { ADD, SETTLE } from './lua.ts';
 import type { RedisMember } from './member.ts';
 import type { PoolNames } from './names.ts';
+import { Numbering } from './numbering.ts';
 import type { PoolLink } from './pool-link.ts';
 import { RedisReceipt, type Bookkeeper } from './receipt.ts';
 import { isRefusal } from './replies.ts';
 import { Script } from './script.ts';
+import { Together } from './together.ts';
 
 const settleScript = new Script(SETTLE);
 const addScript = new Script(ADD);
 
-/** Members told of in one script, so that none keeps the server for long. */
+/** Members told of, or leases settled, in one script, so that none keeps the server for long. */
 const MOST_AT_ONCE = 50;
 /** What could not be given back while the store was away, and is then; the oldest is forgotten first. */
 const MOST_DEBTS = 10_000;
+
+/** What the store is to be told of one lease that it has counted. */
+interface Settlement {
+  readonly id: string;
+  readonly members: readonly RedisMember[];
+  /** When it was counted, by the store's clock. */
+  readonly stamp: number;
+  readonly requests: number;
+  readonly tokens: number;
+  readonly isOver: boolean;
+  readonly probes: string;
+}
 
 /** What this process has reserved, and what of it the store is still to be told. */
 export class Ledger implements Bookkeeper {
@@ -23,6 +37,7 @@ export class Ledger implements Bookkeeper {
   /** Attempts under way that hold a place, and those the store may have counted or not. */
   private readonly open = new Set<RedisReceipt>();
   private readonly debts = new Set<() => void>();
+  private readonly settlements = new Together<Settlement>(MOST_AT_ONCE, settlements => this.send(settlements));
 
   constructor(names: PoolNames, link: PoolLink) {
     this.names = names;
@@ -71,26 +86,36 @@ export class Ledger implements Bookkeeper {
     if (this.link.isUp) this.tell(unsure.members, false);
   }
 
+  /** Sends what is still to be sent. */
+  flush(): void {
+    this.settlements.flush();
+  }
+
   /** Gives back what was taken ahead and not spent. */
   giveBack({ id, members, requests, tokens, stamp }: Pick<RedisReceipt, 'id' | 'members' | 'requests' | 'tokens' | 'stamp'>): void {
-    this.settle({ id, members, stamp, probes: '' }, -requests, -tokens, false);
+    this.settle({ id, members, stamp, requests: -requests, tokens: -tokens, isOver: false, probes: '' });
   }
 
   correct(receipt: RedisReceipt, requests: number, tokens: number): void {
     if (receipt.state === 'unsure') return;
     const isCounted = receipt.state === 'counted';
     for (const { journal } of receipt.members) journal.note(receipt.at, requests, tokens, isCounted);
-    if (isCounted) this.settle(receipt, requests, tokens, false);
+    const { id, members, stamp } = receipt;
+    if (isCounted) this.settle({ id, members, stamp, requests, tokens, isOver: false, probes: '' });
   }
 
   release(receipt: RedisReceipt): void {
     if (receipt.state === 'unsure') return;
     this.open.delete(receipt);
-    if (receipt.state === 'counted' && (receipt.hasPlaces || receipt.probes !== '')) this.settle(receipt, 0, 0, true);
+    if (receipt.state !== 'counted' || (!receipt.hasPlaces && receipt.probes === '')) return;
+    const { id, members, stamp, probes } = receipt;
+    this.settle({ id, members, stamp, requests: 0, tokens: 0, isOver: true, probes });
   }
 
   /** The store is there again: it hears of what it does not know. Where it has forgotten everything, that is all. */
   reconcile(members: Iterable<RedisMember>, isForgotten: boolean): void {
+    // What the store hears afterwards must not be in what it is told here.
+    this.flush();
     const debts = [...this.debts];
     this.debts.clear();
     this.tell(members, isForgotten);
@@ -153,25 +178,35 @@ export class Ledger implements Bookkeeper {
     return owed;
   }
 
-  private settle(
-    { id, members, probes, stamp }: Pick<RedisReceipt, 'id' | 'members' | 'probes' | 'stamp'>,
-    requests: number,
-    tokens: number,
-    isOver: boolean,
-  ): void {
+  private settle(settlement: Settlement): void {
+    if (this.link.isUp) this.settlements.add(settlement);
+    else this.owe(() => this.settlements.add(settlement));
+  }
+
+  private send(settlements: readonly Settlement[]): void {
+    if (!this.link.isUp) {
+      for (const settlement of settlements) this.settle(settlement);
+      return;
+    }
     const { channel, gates, version } = this.names;
-    const keys = [version, gates, ...members.map(({ entry }) => entry)];
-    const limits = members.map(({ limitsText }) => limitsText);
-    const args = [id, stamp, requests, tokens, isOver ? 1 : 0, channel, isOver ? probes : '', ...limits];
-    const pay = (): void => {
-      const now = this.link.now();
-      this.link
-        .run(settleScript, keys, args)
+    const numbering = new Numbering();
+    const args: (string | number)[] = [channel];
+    for (const { id, members, stamp, requests, tokens, isOver, probes } of settlements) {
+      let which = '';
+      for (const { name } of members) which += numbering.codeOf(name);
+      args.push(id, stamp, requests, tokens, isOver ? 1 : 0, probes, which);
+    }
+    const keys = [version, gates];
+    for (const name of numbering.names) keys.push(this.names.entry(name));
+    const now = this.link.now();
+    this.link.run(settleScript, keys, args).catch((error: unknown) => {
+      for (const settlement of settlements) {
+        const { requests, tokens } = settlement;
         // What may have been done must not be done twice, but for a place that is given back.
-        .catch((error: unknown) => this.unpaid(error, pay, isRefusal(error) || (requests === 0 && tokens === 0), now));
-    };
-    if (this.link.isUp) pay();
-    else this.owe(pay);
+        if (isRefusal(error) || (requests === 0 && tokens === 0)) this.owe(() => this.settlements.add(settlement));
+      }
+      this.link.failed(error, now);
+    });
   }
 
   private unpaid(error: unknown, pay: () => void, isToBePaid: boolean, askedAt: number): void {

@@ -1,124 +1,153 @@
 /**
- * A member's state is one string: `GET`, some arithmetic, `SET`, however many windows it has.
+ * A member's state is one string, a head of fixed length and a body. As a rule the head is all that is read and written.
  *
- * The head holds the end of the provider's day, what the minute and the day hold in all, and how many entries follow.
- * A log has entries of (time, requests, tokens), oldest first. Neighbours closer than a step share an entry, under the
- * later time: memory is bounded, nothing counts for less than its window, nor for more than a step longer. Then come
- * the attempts under way (expiry, id), and the ids counted last.
+ * The head holds until when the string lives, the end of the provider's day, whether somebody waits, how many entries
+ * the body has, the scripts that counted last, and of each window what it holds in all, its oldest entry's time and its
+ * current entry. The body has the earlier entries of the minute and of the day (time, requests, tokens), oldest first,
+ * and the attempts under way (expiry, id). Neighbours closer than a step share an entry, under the later time: memory
+ * is bounded, nothing counts for less than its window, nor for more than a step longer.
  */
 const STATE = `
 local MINUTE, DAY = 60000, 86400000
 local MINUTE_STEP, DAY_STEP = 500, 900000
-local HEAD, ENTRY, PLACE = '<I6I4I6I4I6I2I2I2I2B', '<I6I4I6', '<I6c10'
-local MOST_IDS = 16
-local spread, pack, read = unpack, struct.pack, struct.unpack
-local sub, floor, max, min = string.sub, math.floor, math.max, math.min
+local HEAD, HEAD_SIZE = '<I6I6BI2I2I2I6I4I6I6I4I6I6I4I6I6I4I6c272', 355
+local ENTRY, PLACE, COUNTED, COUNTED_SIZE = '<I6I4I6', '<I6c11', '<c10I7', 17
+local call, pack, read = redis.call, struct.pack, struct.unpack
+local sub, byte, floor, max, min = string.sub, string.byte, math.floor, math.max, math.min
 
 local function time()
-  local t = redis.call('TIME')
+  local t = call('TIME')
   return t[1] * 1000 + floor(t[2] / 1000)
 end
 
-local function forget(log, requests, tokens, span, now)
-  local from = 1
-  while from < #log do
-    local t, r, k = read(ENTRY, log, from)
-    if t + span > now then break end
-    requests, tokens, from = requests - r, tokens - k, from + 16
-  end
-  if from > 1 then log = sub(log, from) end
-  return log, max(0, requests), max(0, tokens)
+local function load(e)
+  if e.isLoaded then return end
+  local s = call('GETRANGE', e.key, HEAD_SIZE, -1)
+  local day = e.minutes * 16 + 1
+  local place = day + e.days * 16
+  e.minute.log, e.day.log, e.places = sub(s, 1, day - 1), sub(s, day, place - 1), sub(s, place)
+  e.isLoaded = true
 end
 
 -- Time went back by more than the clocks of two servers differ: what counts, counts from now on.
-local function setBack(log, now)
-  if #log == 0 or read(ENTRY, log, #log - 15) <= now + MINUTE then return log end
+local function setBack(w, now)
   local entries = {}
-  for from = 1, #log, 16 do
-    local t, r, k = read(ENTRY, log, from)
+  for from = 1, #w.log, 16 do
+    local t, r, k = read(ENTRY, w.log, from)
     entries[#entries + 1] = pack(ENTRY, min(t, now), r, k)
   end
-  return table.concat(entries)
+  w.log, w.at = table.concat(entries), now
 end
 
-local function open(s, now)
-  if not s then
-    return { reset = 0, mr = 0, mt = 0, dr = 0, dt = 0, waits = 0, minute = '', day = '', places = '', ids = '' }
+local function forget(e, w, span, now)
+  local isAhead = w.at > now + MINUTE
+  if not isAhead and w.at + span > now and (w.oldest == 0 or w.oldest + span > now) then return end
+  load(e)
+  if isAhead then setBack(w, now) end
+  local log, from = w.log, 1
+  while from < #log do
+    local t, r, k = read(ENTRY, log, from)
+    if t + span > now then break end
+    w.requests, w.tokens, from = max(0, w.requests - r), max(0, w.tokens - k), from + 16
   end
-  local reset, mr, mt, dr, dt, minutes, days, places, ids, waits, at = read(HEAD, s)
-  local day, place, id = at + minutes * 16, at + (minutes + days) * 16, at + (minutes + days + places) * 16
-  local e = { reset = reset, dr = dr, dt = dt, waits = waits, day = sub(s, day, place - 1),
-    places = sub(s, place, id - 1), ids = sub(s, id, id + ids * 10 - 1) }
-  e.minute, e.mr, e.mt = forget(setBack(sub(s, at, day - 1), now), mr, mt, MINUTE, now)
+  if from > 1 then w.log = sub(log, from) end
+  if w.at + span <= now then w.requests, w.tokens, w.at, w.r, w.k = 0, 0, 0, 0, 0 end
+end
+
+local function open(key, now)
+  local s = call('GETRANGE', key, 0, HEAD_SIZE - 1)
+  if s == '' then
+    return { key = key, lives = 0, reset = 0, waits = 0, places = '', counted = string.rep(' ', 272), isLoaded = true,
+      minute = { log = '', requests = 0, tokens = 0, at = 0, r = 0, k = 0 },
+      day = { log = '', requests = 0, tokens = 0, at = 0, r = 0, k = 0 } }
+  end
+  local lives, reset, waits, minutes, days, places, mo, mr, mt, ma, m1, m2, d0, dr, dt, da, d1, d2, counted = read(HEAD, s)
+  local minute = { oldest = mo, requests = mr, tokens = mt, at = ma, r = m1, k = m2 }
+  local day = { oldest = d0, requests = dr, tokens = dt, at = da, r = d1, k = d2 }
+  local e = { key = key, lives = lives, reset = reset, waits = waits, minutes = minutes, days = days, taken = places,
+    counted = counted, minute = minute, day = day }
+  if ma > 0 then forget(e, minute, MINUTE, now) end
   if reset > 0 then
-    if now >= reset then e.reset, e.dr, e.dt, e.day = 0, 0, 0, '' end
-  elseif days > 0 then
-    e.day, e.dr, e.dt = forget(setBack(e.day, now), dr, dt, DAY, now)
+    if now >= reset then e.reset, day.requests, day.tokens = 0, 0, 0 end
+  elseif da > 0 then
+    forget(e, day, DAY, now)
   end
   return e
 end
 
-local function expire(e, now)
-  local kept = {}
-  for from = 1, #e.places, 16 do
-    if read('<I6', e.places, from) > now then kept[#kept + 1] = sub(e.places, from, from + 15) end
-  end
-  e.places = table.concat(kept)
+local function headOf(e)
+  local m, d = e.minute, e.day
+  return pack(HEAD, e.lives, e.reset, e.waits, e.minutes, e.days, e.taken, m.oldest, m.requests, m.tokens, m.at, m.r, m.k,
+    d.oldest, d.requests, d.tokens, d.at, d.r, d.k, e.counted)
 end
 
-local function save(key, e, now)
-  local left = 0
-  if #e.minute > 0 then left = read(ENTRY, e.minute, #e.minute - 15) + MINUTE - now end
-  if e.reset > 0 then left = max(left, e.reset - now)
-  elseif #e.day > 0 then left = max(left, read(ENTRY, e.day, #e.day - 15) + DAY - now) end
-  for from = 1, #e.places, 16 do left = max(left, read('<I6', e.places, from) - now) end
-  if left <= 0 then return redis.call('DEL', key) end
-  redis.call('SET', key, pack(HEAD, e.reset, e.mr, e.mt, e.dr, e.dt, #e.minute / 16, #e.day / 16, #e.places / 16,
-    #e.ids / 10, e.waits) .. e.minute .. e.day .. e.places .. e.ids, 'PX', left + 1000)
+local function save(e, now)
+  local m, d = e.minute, e.day
+  local ends = m.at > 0 and m.at + MINUTE or 0
+  if e.reset > 0 then ends = max(ends, e.reset)
+  elseif d.at > 0 then ends = max(ends, d.at + DAY) end
+  if not e.isLoaded then
+    local isLonger = ends > e.lives
+    if isLonger then e.lives = ends + MINUTE end
+    call('SETRANGE', e.key, 0, headOf(e))
+    if isLonger then call('PEXPIRE', e.key, e.lives - now) end
+    return
+  end
+  for from = 1, #e.places, 17 do ends = max(ends, (read('<I6', e.places, from))) end
+  if ends <= now then return call('DEL', e.key) end
+  e.lives, e.minutes, e.days, e.taken = ends + MINUTE, #m.log / 16, #d.log / 16, #e.places / 17
+  m.oldest = m.log ~= '' and read('<I6', m.log) or 0
+  d.oldest = d.log ~= '' and read('<I6', d.log) or 0
+  call('SET', e.key, headOf(e) .. m.log .. d.log .. e.places, 'PX', e.lives - now)
 end
 
 -- rpm tpm rpd tpd concurrency; 0 stands for none
-local function limitsOf(text)
+local function limit(e, text)
   local rpm, tpm, rpd, tpd, places = string.match(text, '(%d+) (%d+) (%d+) (%d+) (%d+)')
-  return { rpm = rpm + 0, tpm = tpm + 0, rpd = rpd + 0, tpd = tpd + 0, places = places + 0 }
+  e.rpm, e.tpm, e.rpd, e.tpd, e.most = rpm + 0, tpm + 0, rpd + 0, tpd + 0, places + 0
+  return e
 end
 
--- Where the last entry is of the same step it takes the new one in; else the log grows by one.
-local function append(log, at, requests, tokens, step)
-  if #log > 0 then
-    local t, r, k = read(ENTRY, log, #log - 15)
-    at = max(at, t)
-    if floor(t / step) == floor(at / step) then
-      return sub(log, 1, #log - 16) .. pack(ENTRY, at, r + requests, k + tokens)
+-- Where the current entry is of the same step it takes the new one in; else it joins the log.
+local function append(e, w, at, requests, tokens, step)
+  w.requests, w.tokens = w.requests + requests, w.tokens + tokens
+  if at < w.at then at = w.at end
+  if at - at % step == w.at - w.at % step then
+    w.at, w.r, w.k = at, w.r + requests, w.k + tokens
+    return
+  end
+  load(e)
+  if w.at > 0 then w.log = w.log .. pack(ENTRY, w.at, w.r, w.k) end
+  w.at, w.r, w.k = at, requests, tokens
+end
+
+-- From now on the day ends when the provider's does.
+local function endDay(e, reset)
+  load(e)
+  local day = e.day
+  e.reset, day.log, day.at, day.r, day.k = reset, '', 0, 0, 0
+end
+
+local function reserve(e, requests, tokens, at, now, reset)
+  if e.rpm > 0 or e.tpm > 0 then append(e, e.minute, at, requests, tokens, MINUTE_STEP) end
+  if e.rpd > 0 or e.tpd > 0 then
+    if e.reset == 0 and reset > now then endDay(e, reset) end
+    if e.reset == 0 then
+      append(e, e.day, at, requests, tokens, DAY_STEP)
+    else
+      e.day.requests, e.day.tokens = e.day.requests + requests, e.day.tokens + tokens
     end
-  end
-  return log .. pack(ENTRY, at, requests, tokens)
-end
-
-local function reserve(e, limits, requests, tokens, at, now, reset)
-  if limits.rpm > 0 or limits.tpm > 0 then
-    e.minute, e.mr, e.mt = append(e.minute, at, requests, tokens, MINUTE_STEP), e.mr + requests, e.mt + tokens
-  end
-  if limits.rpd > 0 or limits.tpd > 0 then
-    e.dr, e.dt = e.dr + requests, e.dt + tokens
-    if e.reset == 0 and reset > now then e.reset, e.day = reset, '' end
-    if e.reset == 0 then e.day = append(e.day, at, requests, tokens, DAY_STEP) end
   end
 end
 
 local function place(e, expiry, id)
+  load(e)
   e.places = e.places .. pack(PLACE, expiry, id)
 end
 
-local function remember(e, id)
-  e.ids = sub(e.ids .. id, -MOST_IDS * 10)
-end
-
-local function free(e, id)
-  local from = string.find(e.places, id, 1, true)
-  if not from then return false end
-  e.places = sub(e.places, 1, from - 7) .. sub(e.places, from + 10)
-  return true
+-- Of so many scripts it is known which of their leases they have counted: a bit for each.
+local function remember(e, script, leases)
+  e.counted = sub(e.counted, COUNTED_SIZE + 1) .. pack(COUNTED, script, leases)
 end
 `;
 
@@ -135,204 +164,306 @@ local function withProbe(record, till, id)
 end
 
 local function bump(key, now)
-  local known = redis.call('GET', key)
+  local known = call('GET', key)
   local epoch, count = string.match(known or '', '^(%d+)%.(%d+)$')
   local version = epoch and epoch .. '.' .. (count + 1) or string.format('%d.1', now)
-  redis.call('SET', key, version)
+  call('SET', key, version)
   return known or '', version
 end
 `;
 
 /**
- * Takes the first candidate that has room.
+ * Takes for each lease the first of its candidates that has room, one lease after the other.
  *
- * KEYS: version, gates, then key and group of each candidate.
- * ARGV: lease id, tokens, lease ms, known version, `/model` or nothing, end of the provider's day or 0, calls wanted, by
- * how many ms they may be made later, a flag per candidate (1: its gates are half-open); then the limits of each key and
- * group.
- * Answer: position granted or 0, calls granted, now, version; then per refusal its position, `key`, `group` or a gate's
- * field, ms to wait, and why; a gate's record stands for the latter.
+ * KEYS: version, gates, then members.
+ * ARGV: known version, the script's id, lease ms, end of the provider's day or 0, by how many ms calls beyond the first
+ * may be made later; the limits of each member; then per lease its tokens, `/model` or nothing, calls wanted, and five
+ * characters per candidate: the members that are its key and its group, as two digits to the base of 64 each, and
+ * whether its gates are half-open. A lease's id is the script's and a digit.
+ * Answer: now, version; per lease the position granted or 0, and calls granted; then per refusal the lease, the
+ * position, `key`, `group` or a gate's field, ms to wait, and why; a gate's record stands for the latter.
  */
 export const LEASE = `${STATE}${GATES}
-local function waitFor(log, excess, field, span, now)
-  for from = 1, #log, 16 do
-    local entry = { read(ENTRY, log, from) }
-    excess = excess - entry[field]
-    if excess <= 0 then return entry[1] + span - now end
+local known, script, leaseMs, reset, laterMs = ARGV[1], ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
+-- How much further on in ARGV than in KEYS a member is.
+local LIMITS = 3
+local now = time()
+local version = call('GET', KEYS[1]) or ''
+
+-- By where they are in KEYS; false where nothing is counted.
+local members = {}
+local function memberAt(i)
+  local e = members[i]
+  if e == nil then
+    local limits = ARGV[i + LIMITS]
+    e = limits ~= '' and limit(open(KEYS[i], now), limits)
+    members[i] = e
   end
-  return span
+  return e
 end
 
-local function shortage(e, limits, tokens, now)
-  if limits.places > 0 and #e.places / 16 >= limits.places then
-    expire(e, now)
-    if #e.places / 16 >= limits.places then
-      local first = read('<I6', e.places, 1)
-      for from = 17, #e.places, 16 do first = min(first, (read('<I6', e.places, from))) end
-      return first - now, 'busy'
+local answer = { now, version }
+local refusals, changed = {}, {}
+
+local function change(e)
+  if not e.isChanged then
+    e.isChanged = true
+    changed[#changed + 1] = e
+  end
+end
+
+local function refuse(lease, position, what, wait, why)
+  local n = #refusals
+  refusals[n + 1], refusals[n + 2], refusals[n + 3], refusals[n + 4], refusals[n + 5] = lease, position, what, max(1, wait), why
+end
+
+-- Of many leases that are refused, each asks: the log is read once.
+local function waitFor(e, w, excess, field, span)
+  load(e)
+  if not w.entries or w.entriesOf ~= w.log then
+    local entries = {}
+    for from = 1, #w.log, 16 do
+      local n = #entries
+      entries[n + 1], entries[n + 2], entries[n + 3] = read(ENTRY, w.log, from)
+    end
+    w.entries, w.entriesOf = entries, w.log
+  end
+  local entries = w.entries
+  for i = 1, #entries, 3 do
+    excess = excess - entries[i + field]
+    if excess <= 0 then return entries[i] + span - now end
+  end
+  excess = excess - (field == 1 and w.r or w.k)
+  return excess <= 0 and w.at + span - now or span
+end
+
+-- When a place is free; nil where one is.
+local function firstFree(e)
+  load(e)
+  if #e.places / 17 < e.most then return nil end
+  local kept, first = {}, nil
+  for from = 1, #e.places, 17 do
+    local expiry = read('<I6', e.places, from)
+    if expiry > now then
+      kept[#kept + 1] = sub(e.places, from, from + 16)
+      first = min(first or expiry, expiry)
     end
   end
-  local wait, why = 0, ''
-  local function need(excess, log, field, span, reset, what)
-    if excess <= 0 then return end
-    local ms = reset > 0 and reset - now or waitFor(log, excess, field, span, now)
-    if ms > wait then wait, why = ms, what end
+  e.places = table.concat(kept)
+  return #kept >= e.most and first or nil
+end
+
+local function shortage(e, tokens)
+  if e.most > 0 then
+    local first = firstFree(e)
+    if first then return first - now, 'busy' end
   end
-  if limits.rpm > 0 then need(e.mr + 1 - limits.rpm, e.minute, 2, MINUTE, 0, 'requests') end
-  if limits.rpd > 0 then need(e.dr + 1 - limits.rpd, e.day, 2, DAY, e.reset, 'requests') end
-  if limits.tpm > 0 then need(e.mt + max(1, tokens) - limits.tpm, e.minute, 3, MINUTE, 0, 'tokens') end
-  if limits.tpd > 0 then need(e.dt + max(1, tokens) - limits.tpd, e.day, 3, DAY, e.reset, 'tokens') end
+  local m, d = e.minute, e.day
+  local asked = max(1, tokens)
+  local wait, why = 0, ''
+  if e.rpm > 0 and m.requests >= e.rpm then wait, why = waitFor(e, m, m.requests + 1 - e.rpm, 1, MINUTE), 'requests' end
+  if e.rpd > 0 and d.requests >= e.rpd then
+    local ms = e.reset > 0 and e.reset - now or waitFor(e, d, d.requests + 1 - e.rpd, 1, DAY)
+    if ms > wait then wait, why = ms, 'requests' end
+  end
+  if e.tpm > 0 and m.tokens + asked > e.tpm then
+    local ms = waitFor(e, m, m.tokens + asked - e.tpm, 2, MINUTE)
+    if ms > wait then wait, why = ms, 'tokens' end
+  end
+  if e.tpd > 0 and d.tokens + asked > e.tpd then
+    local ms = e.reset > 0 and e.reset - now or waitFor(e, d, d.tokens + asked - e.tpd, 2, DAY)
+    if ms > wait then wait, why = ms, 'tokens' end
+  end
   return wait, why
 end
 
 -- Of so many calls, how many fit.
-local function fit(calls, e, limits, tokens)
-  if limits.places > 0 then return 1 end
-  if limits.rpm > 0 then calls = min(calls, limits.rpm - e.mr) end
-  if limits.rpd > 0 then calls = min(calls, limits.rpd - e.dr) end
-  if tokens > 0 and limits.tpm > 0 then calls = min(calls, floor((limits.tpm - e.mt) / tokens)) end
-  if tokens > 0 and limits.tpd > 0 then calls = min(calls, floor((limits.tpd - e.dt) / tokens)) end
-  return calls
+local function fit(calls, e, tokens)
+  if e.most > 0 then return 1 end
+  if e.rpm > 0 then calls = min(calls, e.rpm - e.minute.requests) end
+  if e.rpd > 0 then calls = min(calls, e.rpd - e.day.requests) end
+  if tokens > 0 and e.tpm > 0 then calls = min(calls, floor((e.tpm - e.minute.tokens) / tokens)) end
+  if tokens > 0 and e.tpd > 0 then calls = min(calls, floor((e.tpd - e.day.tokens) / tokens)) end
+  return max(1, calls)
 end
 
-local id, tokens, leaseMs, known, model = ARGV[1], ARGV[2] + 0, ARGV[3] + 0, ARGV[4], ARGV[5]
-local reset, calls, laterMs, flags = ARGV[6] + 0, ARGV[7] + 0, ARGV[8] + 0, ARGV[9]
-local now = time()
-local seen = {}
-local first = { KEYS[1] }
-for i = 3, 4 do if ARGV[i + 7] ~= '' then first[#first + 1] = KEYS[i] end end
-local states = redis.call('MGET', spread(first))
-local version = states[1] or ''
-for i = 2, #first do seen[first[i]] = open(states[i], now) end
-
-local nameAt = #KEYS[1]
-local refusals = {}
-local function refuse(c, what, wait, why)
-  local n = #refusals
-  refusals[n + 1], refusals[n + 2], refusals[n + 3], refusals[n + 4] = c, what, max(1, wait), why
+local function hasRoom(lease, position, what, e, tokens)
+  local wait, why = shortage(e, tokens)
+  if wait <= 0 then return true end
+  refuse(lease, position, what, wait, why)
+  if e.waits == 0 then
+    e.waits = 1
+    change(e)
+  end
+  return false
 end
 
-local function gatesOf(c)
-  local fields = { sub(KEYS[1 + 2 * c], nameAt), sub(KEYS[2 + 2 * c], nameAt) }
+local function idOf(lease)
+  return script .. string.char(47 + lease)
+end
+
+local function take(e, lease, calls, tokens)
+  reserve(e, calls, calls * tokens, calls > 1 and now + laterMs or now, now, reset)
+  if e.most > 0 then place(e, now + leaseMs, idOf(lease)) end
+  e.leases = (e.leases or 0) + 2 ^ (lease - 1)
+  change(e)
+end
+
+-- Records of the gates that were looked at.
+local records = {}
+
+-- The fields that would be probed, with their records; nil where one is shut.
+local function gatesOf(lease, position, key, group, model)
+  local nameAt = #KEYS[1]
+  local fields = { sub(KEYS[key], nameAt), sub(KEYS[group], nameAt) }
   if model ~= '' then fields[3], fields[4] = fields[1] .. model, fields[2] .. model end
-  local records = redis.call('HMGET', KEYS[2], spread(fields))
   local probed = {}
   for i = 1, #fields do
-    local wait = records[i] and shutFor(records[i], now)
+    local field = fields[i]
+    if records[field] == nil then records[field] = call('HGET', KEYS[2], field) end
+    local wait = records[field] and shutFor(records[field], now)
     if wait and wait > 0 then
-      refuse(c, fields[i], wait, records[i])
+      refuse(lease, position, field, wait, records[field])
       return nil
     end
     if wait then
-      probed[#probed + 1] = fields[i]
-      probed[#probed + 1] = withProbe(records[i], now + leaseMs, id)
+      probed[#probed + 1] = field
+      probed[#probed + 1] = withProbe(records[field], now + leaseMs, idOf(lease))
     end
   end
   return probed
 end
 
-for c = 1, (#KEYS - 2) / 2 do
-  local probed = {}
-  if version ~= known or sub(flags, c, c) == '1' then probed = gatesOf(c) end
-  if probed then
-    local hasRoom = true
-    local taken = {}
-    for i = 1 + 2 * c, 2 + 2 * c do
-      if ARGV[i + 7] ~= '' then
-        local key, limits = KEYS[i], limitsOf(ARGV[i + 7])
-        local e = seen[key]
-        if not e then
-          e = open(redis.call('GET', key), now)
-          seen[key] = e
-        end
-        local wait, why = shortage(e, limits, tokens, now)
-        if wait > 0 then
-          refuse(c, i % 2 == 1 and 'key' or 'group', wait, why)
-          if e.waits == 0 then
-            e.waits = 1
-            save(key, e, now)
-          end
-          hasRoom = false
-          break
-        end
-        taken[#taken + 1] = { key, e, limits }
-      end
+local lease = 0
+for at = #KEYS + LIMITS + 1, #ARGV, 4 do
+  lease = lease + 1
+  local tokens, calls, order = ARGV[at] + 0, ARGV[at + 2] + 0, ARGV[at + 3]
+  local granted, position = 0, 0
+  for from = 1, #order, 5 do
+    position = position + 1
+    local k1, k2, g1, g2, isProbe = byte(order, from, from + 4)
+    local k, g = (k1 - 48) * 64 + k2 - 45, (g1 - 48) * 64 + g2 - 45
+    local probed
+    local isOpen = true
+    if version ~= known or isProbe == 49 then
+      probed = gatesOf(lease, position, k, g, ARGV[at + 1])
+      isOpen = probed ~= nil
     end
-    if hasRoom then
-      local granted = calls
-      for _, each in ipairs(taken) do granted = fit(granted, each[2], each[3], tokens) end
-      granted = max(1, granted)
-      for _, each in ipairs(taken) do
-        reserve(each[2], each[3], granted, granted * tokens, now + laterMs, now, reset)
-        if each[3].places > 0 then place(each[2], now + leaseMs, id) end
-        remember(each[2], id)
-        save(each[1], each[2], now)
+    if isOpen then
+      local key, group = memberAt(k), memberAt(g)
+      if (not key or hasRoom(lease, position, 'key', key, tokens))
+        and (not group or hasRoom(lease, position, 'group', group, tokens)) then
+        if calls > 1 and key then calls = fit(calls, key, tokens) end
+        if calls > 1 and group then calls = fit(calls, group, tokens) end
+        if key then take(key, lease, calls, tokens) end
+        if group then take(group, lease, calls, tokens) end
+        if probed and #probed > 0 then
+          call('HSET', KEYS[2], unpack(probed))
+          for i = 1, #probed, 2 do records[probed[i]] = probed[i + 1] end
+        end
+        granted = position
+        break
       end
-      if #probed > 0 then redis.call('HSET', KEYS[2], spread(probed)) end
-      return { c, granted, now, version, spread(refusals) }
     end
   end
+  answer[2 * lease + 1], answer[2 * lease + 2] = granted, calls
 end
-return { 0, 0, now, version, spread(refusals) }
+for i = 1, #changed do
+  local e = changed[i]
+  if e.leases then remember(e, script, e.leases) end
+  save(e, now)
+end
+local n = #answer
+for i = 1, #refusals do answer[n + i] = refusals[i] end
+return answer
 `;
 
 /**
- * Corrects what was counted for one lease, and ends it.
+ * Corrects what was counted for leases, and ends them, one after the other.
  *
- * KEYS: version, gates, then members. ARGV: lease id, when it was counted, requests and tokens to add, 1 where its places
- * and probes are free again, channel, names of probed gates separated by a line feed; then the limits of each member.
+ * KEYS: version, gates, then members. ARGV: channel; then per settlement the lease's id, when it was counted, requests
+ * and tokens to add, 1 where its places and probes are free again, names of probed gates separated by a line feed, and
+ * its members, as two digits to the base of 64 each.
  */
 export const SETTLE = `${STATE}${GATES}
-local function adjust(log, at, requests, tokens)
-  local from = 1
-  while from < #log and read(ENTRY, log, from) < at do from = from + 16 end
-  if from > #log then return log, 0, 0 end
-  local t, r, k = read(ENTRY, log, from)
-  local r2, k2 = max(0, r + requests), max(0, k + tokens)
-  return sub(log, 1, from - 1) .. pack(ENTRY, t, r2, k2) .. sub(log, from + 16), r2 - r, k2 - k
+local AHEAD = 1000
+-- Its own entry is of the same step, or of one that calls taken ahead have begun; a later one is somebody else's.
+local function isOwn(t, at, step)
+  return t >= at and t - t % step <= at + AHEAD
 end
 
-local id, at, requests, tokens, isOver = ARGV[1], ARGV[2] + 0, ARGV[3] + 0, ARGV[4] + 0, ARGV[5] == '1'
-local channel, probed = ARGV[6], ARGV[7]
+local function adjust(e, w, at, requests, tokens, step)
+  if at < w.at - w.at % step then
+    load(e)
+    local log, from = w.log, 1
+    while from < #log and read('<I6', log, from) < at do from = from + 16 end
+    if from < #log then
+      local t, r, k = read(ENTRY, log, from)
+      if not isOwn(t, at, step) then return end
+      local r2, k2 = max(0, r + requests), max(0, k + tokens)
+      w.log = sub(log, 1, from - 1) .. pack(ENTRY, t, r2, k2) .. sub(log, from + 16)
+      w.requests, w.tokens = w.requests + r2 - r, w.tokens + k2 - k
+      return
+    end
+  end
+  if not isOwn(w.at, at, step) then return end
+  local r, k = max(0, w.r + requests), max(0, w.k + tokens)
+  w.requests, w.tokens, w.r, w.k = w.requests + r - w.r, w.tokens + k - w.k, r, k
+end
+
+local function correct(e, at, requests, tokens)
+  adjust(e, e.minute, at, requests, tokens, MINUTE_STEP)
+  local day = e.day
+  if e.reset == 0 then return adjust(e, day, at, requests, tokens, DAY_STEP) end
+  -- Of an earlier day, it counts no more.
+  if at > e.reset - DAY - 3600000 then
+    day.requests, day.tokens = max(0, day.requests + requests), max(0, day.tokens + tokens)
+  end
+end
+
+local function free(e, id)
+  load(e)
+  local from = string.find(e.places, id, 1, true)
+  if not from then return false end
+  e.places = sub(e.places, 1, from - 7) .. sub(e.places, from + 11)
+  return true
+end
+
+local channel = ARGV[1]
 local now = time()
-local freed = {}
+local members, freed = {}, {}
 for i = 3, #KEYS do
-  local s = redis.call('GET', KEYS[i])
-  if s then
-    local e, limits = open(s, now), limitsOf(ARGV[i + 5])
-    local gives = requests < 0 or tokens < 0
-    if at > 0 and (requests ~= 0 or tokens ~= 0) then
-      local r, k
-      e.minute, r, k = adjust(e.minute, at, requests, tokens)
-      e.mr, e.mt = e.mr + r, e.mt + k
-      if e.reset > 0 then
-        -- Of an earlier day, it counts no more.
-        if at > e.reset - DAY - 3600000 then e.dr, e.dt = max(0, e.dr + requests), max(0, e.dt + tokens) end
-      elseif limits.rpd > 0 or limits.tpd > 0 then
-        e.day, r, k = adjust(e.day, at, requests, tokens)
-        e.dr, e.dt = e.dr + r, e.dt + k
+  local e = open(KEYS[i], now)
+  if e.lives > 0 then members[i] = e end
+end
+for n = 2, #ARGV, 7 do
+  local id, at, requests, tokens, isOver = ARGV[n], ARGV[n + 1] + 0, ARGV[n + 2] + 0, ARGV[n + 3] + 0, ARGV[n + 4] == '1'
+  local probed, which = ARGV[n + 5], ARGV[n + 6]
+  for from = 1, #which, 2 do
+    local hi, lo = byte(which, from, from + 1)
+    local e = members[(hi - 48) * 64 + lo - 45]
+    if e then
+      local gives = requests < 0 or tokens < 0
+      if at > 0 and (requests ~= 0 or tokens ~= 0) then correct(e, at, requests, tokens) end
+      if isOver and free(e, id) then gives = true end
+      if gives and e.waits == 1 then
+        e.waits = 0
+        freed[#freed + 1] = sub(e.key, #KEYS[1])
       end
     end
-    if isOver and free(e, id) then gives = true end
-    if gives and e.waits == 1 then
-      e.waits = 0
-      freed[#freed + 1] = sub(KEYS[i], #KEYS[1])
-    end
-    save(KEYS[i], e, now)
   end
-end
-if #freed > 0 then redis.call('PUBLISH', channel, cjson.encode({ freed = freed })) end
-if probed ~= '' then
   for field in string.gmatch(probed, '[^\\n]+') do
-    local record = redis.call('HGET', KEYS[2], field)
+    local record = call('HGET', KEYS[2], field)
     if record and string.match(record, '^%a+|%d+|%d+|%d+|%d|%d+|([^|]*)|') == id then
       record = withProbe(record, 0, '')
-      redis.call('HSET', KEYS[2], field, record)
+      call('HSET', KEYS[2], field, record)
       local before, version = bump(KEYS[1], now)
-      redis.call('PUBLISH', channel, cjson.encode({ gate = field, record = record, now = now, before = before, version = version }))
+      call('PUBLISH', channel, cjson.encode({ gate = field, record = record, now = now, before = before, version = version }))
     end
   end
 end
+for _, e in pairs(members) do save(e, now) end
+if #freed > 0 then call('PUBLISH', channel, cjson.encode({ freed = freed })) end
 return now
 `;
 
@@ -344,18 +475,18 @@ return now
  */
 export const HELLO = `${STATE}
 local now = time()
-local version = redis.call('GET', KEYS[1])
+local version = call('GET', KEYS[1])
 if not version then
   version = string.format('%d.0', now)
-  redis.call('SET', KEYS[1], version)
+  call('SET', KEYS[1], version)
 end
-redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-local isNew = redis.call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) == 1
-redis.call('PEXPIRE', KEYS[3], ARGV[2])
-local processes = redis.call('ZCARD', KEYS[3])
-if isNew then redis.call('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
-local gates = version == ARGV[3] and {} or redis.call('HGETALL', KEYS[2])
-return { now, version, processes, spread(gates) }
+call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
+local isNew = call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) == 1
+call('PEXPIRE', KEYS[3], ARGV[2])
+local processes = call('ZCARD', KEYS[3])
+if isNew then call('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
+local gates = version == ARGV[3] and {} or call('HGETALL', KEYS[2])
+return { now, version, processes, unpack(gates) }
 `;
 
 /**
@@ -370,13 +501,13 @@ export const GATE = `${STATE}${GATES}
 local RECORD = '^(%a+)|(%d+)|(%d+)|(%d+)|(%d)|(%d+)|([^|]*)|(%d+)|(.*)$'
 local MONTH = 32 * DAY
 local now = time()
-local version = redis.call('GET', KEYS[1]) or ''
+local version = call('GET', KEYS[1]) or ''
 local answer = { now, version }
 for i = 3, #ARGV, 8 do
   local field, seen, state = ARGV[i], ARGV[i + 1] + 0, ARGV[i + 2]
   local till, since = max(0, now + ARGV[i + 3]), max(0, now - ARGV[i + 4])
   local strikes, last, reason = ARGV[i + 5], ARGV[i + 6], ARGV[i + 7]
-  local current = redis.call('HGET', KEYS[2], field)
+  local current = call('HGET', KEYS[2], field)
   local cState, cTill, cSince, cStrikes, cLast, cProbe, cId, cRevision, cReason
   if current then
     cState, cTill, cSince, cStrikes, cLast, cProbe, cId, cRevision, cReason = string.match(current, RECORD)
@@ -395,10 +526,10 @@ for i = 3, #ARGV, 8 do
     if state == 'ready' then till = 0 end
     local revision = max(now, (cRevision or 0) + 1)
     current = string.format('%s|%d|%d|%d|%s|0||%d|%s', state, till, since, strikes, last, revision, reason)
-    redis.call('HSET', KEYS[2], field, current)
+    call('HSET', KEYS[2], field, current)
     local before
     before, version = bump(KEYS[1], now)
-    redis.call('PUBLISH', ARGV[1], cjson.encode({ gate = field, record = current, now = now, before = before,
+    call('PUBLISH', ARGV[1], cjson.encode({ gate = field, record = current, now = now, before = before,
       version = version, by = ARGV[2] }))
   end
   if current then
@@ -407,7 +538,7 @@ for i = 3, #ARGV, 8 do
   end
 end
 answer[2] = version
-redis.call('PEXPIRE', KEYS[2], MONTH)
+call('PEXPIRE', KEYS[2], MONTH)
 return answer
 `;
 
@@ -419,43 +550,58 @@ return answer
  * counts too with the tokens. Separated by spaces and commas.
  */
 export const ADD = `${STATE}
-local function insert(log, at, requests, tokens, step)
+local function insert(e, w, at, requests, tokens, step)
+  if at >= w.at - w.at % step then return append(e, w, at, requests, tokens, step) end
+  load(e)
+  w.requests, w.tokens = w.requests + requests, w.tokens + tokens
+  local log = w.log
   local from = #log - 15
-  while from > 0 and read(ENTRY, log, from) > at do from = from - 16 end
+  while from > 0 and read('<I6', log, from) > at do from = from - 16 end
   if from > 0 then
     local t, r, k = read(ENTRY, log, from)
-    if floor(t / step) == floor(at / step) then
-      return sub(log, 1, from - 1) .. pack(ENTRY, at, r + requests, k + tokens) .. sub(log, from + 16)
+    if t - t % step == at - at % step then
+      w.log = sub(log, 1, from - 1) .. pack(ENTRY, at, r + requests, k + tokens) .. sub(log, from + 16)
+      return
     end
   end
-  return sub(log, 1, from + 15) .. pack(ENTRY, at, requests, tokens) .. sub(log, from + 16)
+  w.log = sub(log, 1, from + 15) .. pack(ENTRY, at, requests, tokens) .. sub(log, from + 16)
+end
+
+local function isCounted(e, script, lease)
+  for from = 1, #e.counted, COUNTED_SIZE do
+    local each, leases = read(COUNTED, e.counted, from)
+    if each == script and floor(leases / lease) % 2 == 1 then return true end
+  end
+  return false
 end
 
 local reset = ARGV[1] + 0
 local now = time()
 for i = 3, #KEYS do
-  local e, limits = open(redis.call('GET', KEYS[i]), now), limitsOf(ARGV[2 * i - 4])
+  local e = limit(open(KEYS[i], now), ARGV[2 * i - 4])
+  local day = e.day
   for kind, a, b, c in string.gmatch(ARGV[2 * i - 3], '(%a) (%S+) (%S+) (%S+),') do
     if kind == 'p' then
+      load(e)
       if not string.find(e.places, a, 1, true) then place(e, now + b, a) end
     elseif kind == 'u' then
       -- Whether the server has counted it was not heard: it knows the id if it has.
-      if not string.find(e.ids, a, 1, true) then
-        remember(e, a)
-        reserve(e, limits, 1, c + 0, max(0, now - b), now, reset)
+      if not isCounted(e, sub(a, 1, 10), 2 ^ (byte(a, 11) - 48)) then
+        remember(e, sub(a, 1, 10), 2 ^ (byte(a, 11) - 48))
+        reserve(e, 1, c + 0, max(0, now - b), now, reset)
       end
     elseif kind == 'm' and a + 0 < MINUTE then
-      e.minute, e.mr, e.mt = insert(e.minute, now - a, b + 0, c + 0, MINUTE_STEP), e.mr + b, e.mt + c
+      insert(e, e.minute, now - a, b + 0, c + 0, MINUTE_STEP)
     elseif kind == 'd' and a + 0 < DAY then
-      if e.reset == 0 and reset > now then e.reset, e.day = reset, '' end
+      if e.reset == 0 and reset > now then endDay(e, reset) end
       if e.reset == 0 then
-        e.day, e.dr, e.dt = insert(e.day, now - a, b + 0, c + 0, DAY_STEP), e.dr + b, e.dt + c
+        insert(e, day, now - a, b + 0, c + 0, DAY_STEP)
       elseif now - a > e.reset - DAY - 3600000 then
-        e.dr, e.dt = e.dr + b, e.dt + c
+        day.requests, day.tokens = day.requests + b, day.tokens + c
       end
     end
   end
-  save(KEYS[i], e, now)
+  save(e, now)
 end
 return now
 `;

@@ -14,6 +14,7 @@ import type {
 import { Blocks } from './blocks.ts';
 import { GateExchange } from './gate-exchange.ts';
 import { modelSuffix } from './gate-record.ts';
+import { leaseCall, leaseId, type Ask } from './lease-call.ts';
 import { Ledger } from './ledger.ts';
 import { HELLO, LEASE } from './lua.ts';
 import { RedisMember } from './member.ts';
@@ -22,6 +23,7 @@ import type { PoolLink } from './pool-link.ts';
 import { RedisReceipt } from './receipt.ts';
 import { isRefusal, list, text } from './replies.ts';
 import { Script } from './script.ts';
+import { Together } from './together.ts';
 
 const leaseScript = new Script(LEASE);
 const helloScript = new Script(HELLO);
@@ -31,6 +33,8 @@ const ALIVE_MS = 30_000;
 const HELLO_EVERY_MS = 10_000;
 /** How long what is taken ahead may be spent; the store counts it as if it were spent at the end. */
 const BLOCK_MS = 1000;
+/** Leases asked for in one script, so that none keeps the server for long; it has a bit for each in what it remembers. */
+const MOST_AT_ONCE = 50;
 
 /** One pool's part of the store. */
 export class RedisPool implements PoolStore {
@@ -40,6 +44,7 @@ export class RedisPool implements PoolStore {
   private readonly ledger: Ledger;
   private readonly gates: GateExchange;
   private readonly blocks: Blocks;
+  private readonly asks = new Together<Ask>(MOST_AT_ONCE, asks => this.send(asks));
   /** Blocks that were asked for, by key and group. */
   private readonly asked = new Map<string, Promise<LeaseAnswer>>();
   private readonly members = new Map<string, RedisMember>();
@@ -49,7 +54,7 @@ export class RedisPool implements PoolStore {
   /** When they were so many, by the store's clock. */
   private processesAt = 0;
   private helloAt = -Infinity;
-  private leases = 0;
+  private scripts = 0;
   private isRefreshing = false;
 
   constructor(names: PoolNames, link: PoolLink, listener: PoolListener) {
@@ -79,7 +84,7 @@ export class RedisPool implements PoolStore {
   record({ key, group }: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt | undefined {
     const members = this.limitedOf(key, group);
     if (members.length === 0) return undefined;
-    const receipt = this.ledger.owed({ ...this.drawn(request), id: this.nextId(), members });
+    const receipt = this.ledger.owed({ ...this.drawn(request), id: leaseId(this.nextScriptId(), 0), members });
     if (this.link.isUp) this.ledger.tell(members, false);
     return receipt;
   }
@@ -90,6 +95,7 @@ export class RedisPool implements PoolStore {
 
   close(): void {
     this.blocks.clear();
+    this.ledger.flush();
   }
 
   // The connection's part
@@ -193,88 +199,119 @@ export class RedisPool implements PoolStore {
   }
 
   private ask(request: LeaseRequest, calls: number): Promise<LeaseAnswer> {
-    const id = this.nextId();
+    return new Promise(resolve => this.asks.add({ request, calls, resolve }));
+  }
+
+  /** In one script. What holds for all of them changes with the configuration only. */
+  private send(asks: readonly Ask[]): void {
+    const { leaseMs, dayReset } = asks[0]!.request;
+    const isAlike = ({ request }: Ask): boolean => request.leaseMs === leaseMs && request.dayReset === dayReset;
+    if (!asks.every(isAlike)) {
+      const others = asks.filter(ask => !isAlike(ask));
+      this.send(asks.filter(isAlike));
+      this.send(others);
+      return;
+    }
+    // Who asks after something was given back finds it.
+    this.ledger.flush();
+    const scriptId = this.nextScriptId();
     const askedAt = this.link.now();
     if (askedAt - this.helloAt > HELLO_EVERY_MS) void this.refresh();
-    const { candidates, dayReset, leaseMs, model, tokens } = request;
-    const keys = [this.names.version, this.names.gates];
-    const limits: string[] = [];
-    let flags = '';
-    let hasDay = false;
-    for (const { key, group, probes } of candidates) {
-      for (const { name } of [key, group]) {
-        const member = this.members.get(name);
-        keys.push(this.names.entry(name));
-        limits.push(member?.limitsText ?? '');
-        hasDay ||= member?.hasDay === true;
-      }
-      flags += probes ? '1' : '0';
-    }
-    const resetAt = hasDay && dayReset ? Math.round(dayReset(askedAt + this.ledger.offsetMs)) : 0;
-    const laterMs = calls > 1 ? BLOCK_MS : 0;
-    const args = [id, Math.ceil(tokens), leaseMs, this.version, modelSuffix(model), resetAt, calls, laterMs, flags, ...limits];
+    const { keys, args } = leaseCall(this.names, this.members, asks, {
+      version: this.version,
+      scriptId,
+      leaseMs,
+      dayReset: () => (dayReset ? Math.round(dayReset(askedAt + this.ledger.offsetMs)) : 0),
+      laterMs: BLOCK_MS,
+    });
     const reply = this.link.run(leaseScript, keys, args);
-    return this.link.inTime(reply).then(
-      answer => this.answer(answer, request, id, askedAt),
-      (error: unknown) => this.unanswered(error, reply, request, id, askedAt),
+    this.link.inTime(reply).then(
+      answer => {
+        const answers = this.answers(answer, asks, scriptId, askedAt);
+        for (const [i, { resolve }] of asks.entries()) resolve(answers[i]!);
+      },
+      (error: unknown) => this.unanswered(error, reply, asks, scriptId, askedAt),
     );
   }
 
-  private answer(reply: unknown, request: LeaseRequest, id: string, askedAt: number): LeaseAnswer {
-    const [granted, calls, storeNow, version, ...rest] = list(reply);
-    const now = Number(storeNow);
+  /** What the script's answer says to each of them. */
+  private answers(reply: unknown, asks: readonly Ask[], scriptId: string, askedAt: number): LeaseAnswer[] {
+    const values = list(reply);
+    const now = Number(values[0]);
     this.ledger.offsetMs = now - this.link.now();
-    const isOutOfDate = text(version) !== this.version;
+    const isOutOfDate = text(values[1]) !== this.version;
     if (isOutOfDate) void this.refresh();
-    const refusals: Refusal[] = [];
-    for (let i = 0; i + 3 < rest.length; i += 4) {
-      const [what, waitMs, why] = [text(rest[i + 1]), Number(rest[i + 2]), text(rest[i + 3])];
+    const refusals = asks.map((): Refusal[] => []);
+    for (let i = 2 + 2 * asks.length; i + 4 < values.length; i += 5) {
+      const [what, waitMs, why] = [text(values[i + 2]), Number(values[i + 3]), text(values[i + 4])];
       if (what !== 'key' && what !== 'group') this.gates.adopt(what, why, now);
       else if (why === 'requests' || why === 'tokens' || why === 'busy') {
-        refusals.push({ candidate: Number(rest[i]) - 1, of: what, why, at: this.link.now() + waitMs });
+        const refusal: Refusal = { candidate: Number(values[i + 1]) - 1, of: what, why, at: this.link.now() + waitMs };
+        refusals[Number(values[i]) - 1]?.push(refusal);
       }
     }
-    const position = Number(granted) - 1;
-    const candidate = request.candidates[position];
-    if (!candidate) return { granted: undefined, receipt: undefined, refusals };
+    return asks.map((ask, i) => {
+      const [position, calls] = [Number(values[2 + 2 * i]) - 1, Number(values[3 + 2 * i])];
+      const candidate = ask.request.candidates[position];
+      if (!candidate) return { granted: undefined, receipt: undefined, refusals: refusals[i]! };
+      const probes = candidate.probes || isOutOfDate ? this.fieldsOf(candidate, ask.request.model) : '';
+      const receipt = this.granted(leaseId(scriptId, i), ask.request, candidate, calls, probes, now, askedAt);
+      return { granted: position, receipt, refusals: refusals[i]! };
+    });
+  }
+
+  private granted(
+    id: string,
+    request: LeaseRequest,
+    candidate: Candidate,
+    calls: number,
+    probes: string,
+    now: number,
+    askedAt: number,
+  ): RedisReceipt | undefined {
     const members = this.limitedOf(candidate.key, candidate.group);
-    const probes = candidate.probes || isOutOfDate ? this.fieldsOf(candidate, request.model) : '';
-    if (members.length === 0 && probes === '') return { granted: position, receipt: undefined, refusals };
+    if (members.length === 0 && probes === '') return undefined;
     const drawn = this.drawn(request);
-    const isBlock = Number(calls) > 1;
+    const isBlock = calls > 1;
     const stamp = isBlock ? now + BLOCK_MS : now;
     const receipt = this.ledger.counted({ ...drawn, id, members, probes, at: askedAt, stamp });
     if (isBlock) {
-      const more = Number(calls) - 1;
+      const more = calls - 1;
       const block = { id, members, requests: more, tokens: more * drawn.tokens, stamp, until: askedAt + BLOCK_MS };
       this.blocks.put(blockName(candidate), block);
     }
-    return { granted: position, receipt, refusals };
+    return receipt;
   }
 
   private unanswered(
     error: unknown,
     reply: Promise<unknown>,
-    request: LeaseRequest,
-    id: string,
+    asks: readonly Ask[],
+    scriptId: string,
     askedAt: number,
-  ): LeaseAnswer {
+  ): void {
     this.link.failed(error, askedAt);
-    if (isRefusal(error)) return this.withoutStore(request);
-    const { key, group } = request.candidates[0]!;
-    const members = this.limitedOf(key, group);
-    const unsure =
-      this.link.isStrict || members.length === 0
-        ? undefined
-        : this.ledger.unsure({ ...this.drawn(request), id, members, at: askedAt });
+    if (isRefusal(error)) {
+      for (const { request, resolve } of asks) resolve(this.withoutStore(request));
+      return;
+    }
+    const unsure = asks.map(({ request }, i) => {
+      const { key, group } = request.candidates[0]!;
+      const members = this.limitedOf(key, group);
+      if (this.link.isStrict || members.length === 0) return undefined;
+      return this.ledger.unsure({ ...this.drawn(request), id: leaseId(scriptId, i), members, at: askedAt });
+    });
     reply.then(
-      answer => this.heardLate(this.answer(answer, request, id, askedAt), unsure),
+      late => {
+        for (const [i, answer] of this.answers(late, asks, scriptId, askedAt).entries()) this.heardLate(answer, unsure[i]);
+      },
       () => {
-        // The connection was lost: when it is back, the store knows by the id whether it has counted this.
+        // The connection was lost: when it is back, the store knows by the ids whether it has counted these.
       },
     );
-    if (this.link.isStrict) return this.withoutStore(request);
-    return { granted: 0, receipt: unsure, refusals: [] };
+    for (const [i, { request, resolve }] of asks.entries()) {
+      resolve(this.link.isStrict ? this.withoutStore(request) : { granted: 0, receipt: unsure[i], refusals: [] });
+    }
   }
 
   /** The attempt has gone on without it: what is not its own goes back. */
@@ -302,11 +339,13 @@ export class RedisPool implements PoolStore {
     return { at, tokens: Math.ceil(tokens), expiresAt: at + leaseMs };
   }
 
-  private limitedOf(...members: readonly Member[]): RedisMember[] {
-    return members.flatMap(({ name }) => {
+  private limitedOf(key: Member, group: Member): RedisMember[] {
+    const limited: RedisMember[] = [];
+    for (const { name } of [key, group]) {
       const member = this.members.get(name);
-      return member && member.limitsText !== '' ? [member] : [];
-    });
+      if (member && member.limitsText !== '') limited.push(member);
+    }
+    return limited;
   }
 
   /** The fields of its gates. */
@@ -316,8 +355,8 @@ export class RedisPool implements PoolStore {
     return fields.join('\n');
   }
 
-  private nextId(): string {
-    return this.link.processId + (this.leases++ % 36 ** 5).toString(36).padStart(5, '0');
+  private nextScriptId(): string {
+    return this.link.processId + (this.scripts++ % 36 ** 5).toString(36).padStart(5, '0');
   }
 }
 
