@@ -79,12 +79,16 @@ export class AttemptContext implements CallContext {
   #end(value: unknown): void {
     this.#phase = 'ended';
     this.#link?.forgetGuard?.();
-    if (!this.#callerSignal) return;
-    const over = (): void => {
-      this.#phase = 'over';
-      this.#link?.forgetCaller?.();
-    };
-    if (!whenStreamEnds(value, over)) over();
+    if (this.#callerSignal) this.#overAfter(value);
+  }
+
+  #overAfter(value: unknown): void {
+    if (!whenStreamEnds(value, () => this.#over())) this.#over();
+  }
+
+  #over(): void {
+    this.#phase = 'over';
+    this.#link?.forgetCaller?.();
   }
 
   /** Logs get a mask in the key's place; whoever takes `apiKey` or copies the context gets the key. */

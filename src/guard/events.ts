@@ -105,6 +105,8 @@ type Listeners = { [Name in GuardEventName]?: Set<Listener<Name>> };
 /** Typed events. Ask {@link heard} before building a payload: an event nobody hears costs nothing. */
 export class Events {
   private readonly listeners: Listeners = {};
+  /** Listeners of all events. */
+  private count = 0;
   private readonly onListenerError: (error: unknown) => void;
 
   constructor(onListenerError: (error: unknown) => void) {
@@ -127,13 +129,16 @@ export class Events {
     // Typed by name, the table cannot be written through a generic index; the set is made for its name.
     const listeners: { [N in Name]?: Set<Listener<N>> } = this.listeners;
     const set = (listeners[name] ??= new Set());
+    if (!set.has(listener)) this.count++;
     set.add(listener);
     return () => {
-      set.delete(listener);
+      if (set.delete(listener)) this.count--;
     };
   }
 
   heard(name: GuardEventName): boolean {
+    // Asked several times by every call, and most guards have no listener at all.
+    if (this.count === 0) return false;
     const set = this.listeners[name];
     return set !== undefined && set.size > 0;
   }

@@ -155,7 +155,8 @@ export class ExecutionGuard {
     const options = typeof context === 'string' ? { providerName: context } : (context ?? NO_OPTIONS);
     let call: Call;
     try {
-      checkOptions(fn, options);
+      // Of a name alone there is nothing to check.
+      if (typeof context !== 'string' || typeof fn !== 'function') checkOptions(fn, options);
       if (this.#closed) throw new ClosedError();
       const { providerName, deadlineMs, signal } = options;
       const name = (typeof providerName === 'function' ? named(providerName) : providerName) ?? '';

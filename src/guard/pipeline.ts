@@ -15,13 +15,13 @@ export interface Ending {
  * first, and spare each stage a promise of its own. They also run for calls that never got to the stage.
  */
 export interface Stage {
-  enter(call: Call, next: Handler): Promise<unknown>;
+  readonly enter: (call: Call, next: Handler) => Promise<unknown>;
   /** The attempt is over, however it ended; there may be another. */
-  attemptEnded?(call: Call): void;
+  readonly attemptEnded?: (call: Call) => void;
   /** The call has made its last attempt, if any. No other call has gone on since that one ended. */
-  attemptsEnded?(call: Call): void;
+  readonly attemptsEnded?: (call: Call) => void;
   /** The call is over, however it ended. */
-  callEnded?(call: Call, ending: Ending): void;
+  readonly callEnded?: (call: Call, ending: Ending) => void;
 }
 
 type Hook<About> = (call: Call, about: About) => void;
@@ -36,10 +36,10 @@ export class Pipeline {
   /** The first stage is outermost; `undefined` stands for one that is switched off. */
   constructor(stages: readonly (Stage | undefined)[], last: Handler) {
     const innermostFirst = stages.filter(stage => stage !== undefined).reverse();
-    this.handle = innermostFirst.reduce<Handler>((next, stage) => call => stage.enter(call, next), last);
-    this.attemptHooks = innermostFirst.flatMap(stage => stage.attemptEnded?.bind(stage) ?? []);
-    this.lastAttemptHooks = innermostFirst.flatMap(stage => stage.attemptsEnded?.bind(stage) ?? []);
-    this.callHooks = innermostFirst.flatMap(stage => stage.callEnded?.bind(stage) ?? []);
+    this.handle = innermostFirst.reduce<Handler>((next, { enter }) => call => enter(call, next), last);
+    this.attemptHooks = innermostFirst.flatMap(({ attemptEnded }) => attemptEnded ?? []);
+    this.lastAttemptHooks = innermostFirst.flatMap(({ attemptsEnded }) => attemptsEnded ?? []);
+    this.callHooks = innermostFirst.flatMap(({ callEnded }) => callEnded ?? []);
   }
 
   attemptEnded(call: Call): void {

@@ -4,6 +4,17 @@ import { onAbort } from './abort.ts';
 
 type AnyIterator = AsyncIterator<unknown, unknown, unknown>;
 
+/** True for what may be read bit by bit: few answers are, and none else is to pay for being watched. */
+export function isStream(value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return false;
+  try {
+    return isResponse(value) || Symbol.asyncIterator in value || isNodeReadable(value);
+  } catch {
+    // A Proxy that throws: the value goes to its caller all the same.
+    return false;
+  }
+}
+
 /**
  * Calls `onEnd` once when a streamed value ends, fails or is cancelled, or its caller aborts; the value itself
  * stays what it is. Returns the way to look out no longer for the caller; undefined where the value is no stream, or

@@ -149,6 +149,18 @@ describe('listeners', () => {
     stop();
   });
 
+  test('go on for the others, however often one has come and gone', async () => {
+    const { guard } = benchOf();
+    const seen: string[] = [];
+    const listener = ({ provider }: { provider: string }): void => void seen.push(`one of ${provider}`);
+    const stops = [guard.on('call', listener), guard.on('call', listener)];
+    guard.on('call', ({ provider }) => seen.push(`another of ${provider}`));
+    await guard.execute(() => 1, 'first');
+    for (const stop of [...stops, ...stops]) stop();
+    await guard.execute(() => 1, 'second');
+    expect(seen).toEqual(['one of first', 'another of first', 'another of second']);
+  });
+
   test('hear nothing of a secret', async () => {
     const { guard } = benchOf(POOL);
     const events: unknown[] = [];

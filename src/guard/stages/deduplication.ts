@@ -30,9 +30,10 @@ export function deduplicationStage(runtime: Runtime): Stage {
       );
     },
 
-    callEnded({ deduplicationKey, flight, last, options }: Call, { rejected, outcome }: Ending): void {
+    callEnded(call: Call, { rejected, outcome }: Ending): void {
+      const { deduplicationKey, flight, options } = call;
       if (!flight || deduplicationKey === undefined) return;
-      deduplicator.land(deduplicationKey, flight, options, last.endedAt, rejected, outcome);
+      deduplicator.land(deduplicationKey, flight, options, call.last.endedAt, rejected, outcome);
     },
   };
 }

@@ -9,7 +9,7 @@ import type { Call } from '../call.ts';
 import { NoKeyError, StoreError } from '../errors.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
-import { whenStreamEnds } from '../stream.ts';
+import { isStream, whenStreamEnds } from '../stream.ts';
 import { leaveLine } from '../waiting.ts';
 
 const NOTHING = Promise.resolve(undefined);
@@ -114,6 +114,12 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     return enter(call, next);
   };
 
+  /** False where the stream cannot be watched. */
+  const releaseAtEnd = (lease: Lease, { options, value }: Call): boolean => {
+    lease.whenReleased = whenStreamEnds(value, () => lease.release(clock.now()), options.signal);
+    return lease.whenReleased !== undefined;
+  };
+
   return {
     enter,
 
@@ -127,9 +133,7 @@ export function keyLeaseStage(runtime: Runtime): Stage {
           for (const accusation of call.accusations) pool.settlement.convict(accusation, now);
           call.accusations = undefined;
         }
-        const release = (): void => lease.release(clock.now());
-        lease.whenReleased = whenStreamEnds(call.value, release, call.options.signal);
-        if (!lease.whenReleased) lease.release(now);
+        if (!isStream(call.value) || !releaseAtEnd(lease, call)) lease.release(now);
         return;
       }
       if (call.end === 'failed' && call.failure) {

@@ -58,8 +58,10 @@ export function rateLimitStage(runtime: Runtime): Stage {
       return mayWait ? waitAndPass(call, next, session) : Promise.reject(refusal(call, session, exceeded));
     },
 
-    callEnded({ attemptsInAll, session, countedAt }) {
-      if (attemptsInAll === 0 && session !== undefined && countedAt !== undefined) limits.refund(session, countedAt);
+    callEnded(call) {
+      const { session, countedAt } = call;
+      if (session === undefined || countedAt === undefined) return;
+      if (call.attemptsInAll === 0) limits.refund(session, countedAt);
     },
   };
 }
