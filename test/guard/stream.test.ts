@@ -427,8 +427,14 @@ describe('who has read a body to its end finds the key free again at once', () =
   });
 });
 
+function fail(): never {
+  throw new Error('no');
+}
+
 test.each([
   ['a getter', { get pipe() { throw new Error('no'); } }],
+  // Whoever waits for it looks for a `then`.
+  ['a lock on what it holds', new Proxy({}, { get(_, name) { return name === 'then' ? undefined : fail(); } })],
   ['a Proxy', new Proxy({}, { has() { throw new Error('no'); }, getPrototypeOf() { throw new Error('no'); } })],
 ])('an answer that cannot be looked into is handed over, and holds nothing: %s', async (_name, answer) => {
   const bench = benchOf({ ...KEYS, queue: { concurrency: 1 } });
