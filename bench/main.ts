@@ -95,6 +95,7 @@ function aimsOf(measured: readonly Section[]): Aim[] {
     ['every stage over cockatiel, 100 in flight', ratioOf(many, 'guard, every', 'cockatiel'), 2, 'x'],
     ['lease from 100,000 keys over one from 10, worst strategy', worstRatio(measured, 'key lease: taken and'), 3, 'x'],
     ['the same, 90 % of the keys cooling', worstRatio(measured, 'key lease, 90 %'), 3, 'x'],
+    ['a bare EVALSHA over a lease in Redis, per second, 100 in flight', ratioOf('Redis: leases', 'a bare', 'lease, four'), 1.25, 'x'],
     ['an idle key', valueOf('memory', 'per idle key'), 1024, ' B'],
     ['timers while idle', valueOf('memory', 'timers'), 0, ''],
     ['import', valueOf('import', 'execution-guard'), 30, ' ms'],
