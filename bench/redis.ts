@@ -109,7 +109,7 @@ const DEAF = {
   gateChanged: () => undefined,
   freed: () => undefined,
   dividedBy: () => undefined,
-  closedGates: () => [],
+  closedGates: () => [], noted: () => undefined, notes: () => [],
 };
 
 function storeLease(subject: Subject, client: Redis, blockSize: number, closers: (() => void)[]): Take {

@@ -160,7 +160,11 @@ export class ProviderTable {
   /** What is known of the provider from elsewhere takes the place of what is. */
   restore(name: string, { breaker, ...data }: ProviderData): void {
     const { enabled, circuitBreaker } = this.config;
-    this.of(name).restore(enabled && circuitBreaker.enabled && breaker ? { ...data, breaker } : data);
+    const state = this.of(name);
+    // What dates from before the last start is no news to the others.
+    this.isAdopting = true;
+    state.restore(enabled && circuitBreaker.enabled && breaker ? { ...data, breaker } : data);
+    this.isAdopting = false;
   }
 
   /** Another process has opened the provider's breaker, or closed it. */

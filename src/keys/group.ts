@@ -2,7 +2,7 @@ import { Gated } from './gated.ts';
 import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
 import { LearnedQuota, NAMELESS, type LearnedData } from './learned-quota.ts';
-import type { UnderWay } from './learned-limit.ts';
+import type { LearnedLimitData, UnderWay } from './learned-limit.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 import type { SharedShortage } from './shared-shortage.ts';
 
@@ -162,6 +162,17 @@ export class QuotaGroup extends Gated {
     if (!data) return;
     this.learned = new LearnedQuota(dayReset);
     this.learned.restore(data, this.leases++, now);
+  }
+
+  /** What another process has heard of the provider's limits; nothing where they are to be forgotten. */
+  adoptLimits(
+    model: string | undefined,
+    limits: readonly LearnedLimitData[],
+    dayReset: DayReset | undefined,
+    now: number,
+  ): void {
+    if (limits.length === 0) this.learned?.forget(model);
+    else (this.learned ??= new LearnedQuota(dayReset)).adopt(model, limits, this.leases++, now);
   }
 
   private *underWay(): Generator<Lease> {

@@ -175,14 +175,51 @@ export class LearnedLimit {
   }
 
   snapshot(now: number): LearnedLimitData {
-    const { counts, limit, windowMs, remaining, left, resetAt, spanMs, heardFrom, window } = this;
+    const { figures, window } = this;
+    return window ? { ...figures, window: window.entries(now) } : figures;
+  }
+
+  /** What the provider has told of it. */
+  get figures(): LearnedLimitData {
+    const { counts, limit, windowMs, remaining, left, resetAt, spanMs, heardFrom } = this;
     return {
       counts,
       ...(limit !== undefined && { limit }),
       ...(windowMs !== undefined && { windowMs }),
       ...(this.heardOf >= 0 && { remaining, left, resetAt, spanMs, heardFrom }),
-      ...(window && { window: window.entries(now) }),
     };
+  }
+
+  /**
+   * What another process has heard. Of one window the smaller figure counts, else that of the later one.
+   *
+   * @param heardOf no lease that is under way, or is to come, is so young
+   */
+  adopt({ limit, windowMs, remaining, left, resetAt, spanMs = 0, heardFrom }: LearnedLimitData, heardOf: number, now: number): void {
+    if (limit !== undefined && limit > 0) this.limit = limit;
+    if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
+    if (remaining === undefined || left === undefined || resetAt === undefined) {
+      if (this.heardOf < 0) this.countOurselves();
+      return;
+    }
+    const until = Math.min(resetAt, now + LONGEST_WINDOW_MS);
+    if (until <= now) return;
+    if (now < this.resetAt) {
+      if (until < this.resetAt - SAME_RESET_MS) return;
+      if (until <= this.resetAt + SAME_RESET_MS) {
+        this.remaining = Math.min(this.remaining, remaining);
+        this.left = Math.min(this.left, left);
+        return;
+      }
+    }
+    this.window = undefined;
+    this.heardOf = Math.max(this.heardOf, heardOf);
+    this.heardFrom = heardFrom;
+    this.isUncertain = false;
+    this.remaining = remaining;
+    this.left = left;
+    this.resetAt = until;
+    this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);
   }
 
   /** @param heardOf no lease that is under way, or is to come, is so young */

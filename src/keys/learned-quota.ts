@@ -59,13 +59,26 @@ export class LearnedQuota {
     now: number,
     until: number | undefined,
   ): void {
-    const limits = this.limitsOf(model);
-    let limit = limits.find(({ counts }) => counts === reading.counts);
-    if (!limit) {
-      if (limits.length >= MAX_LIMITS) limits.shift();
-      limits.push((limit = new LearnedLimit(reading.counts, this.dayReset)));
-    }
-    limit.hear(reading, lease, underWay, now, until);
+    this.limitOf(model, reading.counts).hear(reading, lease, underWay, now, until);
+  }
+
+  /** What another process has heard; see {@link LearnedLimit.adopt}. */
+  adopt(model: string | undefined, limits: readonly LearnedLimitData[], heardOf: number, now: number): void {
+    for (const data of limits.slice(0, MAX_LIMITS)) this.limitOf(model, data.counts).adopt(data, heardOf, now);
+  }
+
+  forget(model: string | undefined): void {
+    this.limits.delete(model);
+  }
+
+  /** The limits of one model, or those of all where it is undefined. */
+  of(model: string | undefined): readonly LearnedLimit[] {
+    return this.limits.get(model) ?? [];
+  }
+
+  /** What there are limits of: models, and undefined for all. */
+  keys(): (string | undefined)[] {
+    return [...this.limits.keys()];
   }
 
   /** See {@link LearnedLimit.contradicts}. */
@@ -148,6 +161,16 @@ export class LearnedQuota {
         this.limitsOf(model).push(limit);
       }
     }
+  }
+
+  private limitOf(model: string | undefined, name: string): LearnedLimit {
+    const limits = this.limitsOf(model);
+    let limit = limits.find(({ counts }) => counts === name);
+    if (!limit) {
+      if (limits.length >= MAX_LIMITS) limits.shift();
+      limits.push((limit = new LearnedLimit(name, this.dayReset)));
+    }
+    return limit;
   }
 
   private limitsOf(model: string | undefined): LearnedLimit[] {

@@ -13,7 +13,7 @@ import { Groups } from './groups.ts';
 import { PoolKey, type Demand } from './key.ts';
 import { Lease, type LeaseHolder } from './lease.ts';
 import { LearnedQuota, NAMELESS } from './learned-quota.ts';
-import type { UnderWay } from './learned-limit.ts';
+import type { LearnedLimitData, UnderWay } from './learned-limit.ts';
 import type { Blocked, Lineup, LineupOptions } from './lineup.ts';
 import { Lineups, type LineupsPool } from './lineups.ts';
 import type { NormalizedKey } from './normalize.ts';
@@ -362,15 +362,12 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     const { key, model } = lease;
     // Names that a provider chooses are shown, and some repeat the key.
     const isPlain = (text: string): boolean => !text.includes(key.reveal());
-    if (name !== undefined && isPlain(name) && this.groups.learn(key, name)) {
-      this.refreshAll(key.quotaGroup);
-      this.watcher?.touched();
-    }
+    if (name !== undefined && isPlain(name)) this.join(key, name);
     if (limits.length === 0) return;
     this.watcher?.touched();
     const about = ofModel ? (model ?? NAMELESS) : undefined;
     lease.isHeard = true;
-    if (this.isApart(key, limits, about, now) && this.groups.part(key)) this.refresh(key);
+    if (this.isApart(key, limits, about, now)) this.part(key);
     const group = key.quotaGroup;
     const learned = (group.learned ??= new LearnedQuota(this.settings.dayReset));
     const before = learned.availableAt(model, 0, now);
@@ -388,6 +385,30 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     const after = learned.availableAt(model, 0, now);
     if (after > now && about !== undefined) this.distinguish(about);
     if (hasMore || after < before) this.refreshAll(group);
+    this.shared?.facts.heard(group, about);
+  }
+
+  // SharedFactsHost
+
+  join(key: PoolKey, name: string): void {
+    if (!this.groups.learn(key, name)) return;
+    this.refreshAll(key.quotaGroup);
+    this.watcher?.touched();
+    this.shared?.facts.grouped(key, name);
+  }
+
+  part(key: PoolKey): void {
+    if (!this.groups.part(key)) return;
+    this.refresh(key);
+    this.shared?.facts.grouped(key, undefined);
+  }
+
+  adoptLimits(group: QuotaGroup, model: string | undefined, limits: readonly LearnedLimitData[]): void {
+    const now = this.dependencies.clock.now();
+    group.adoptLimits(model, limits, this.settings.dayReset, now);
+    if (model !== undefined && group.learned && group.learned.availableAt(model, 0, now) > now) this.distinguish(model);
+    this.watcher?.touched();
+    for (const key of group.members()) this.restored(key);
   }
 
   /** True where the figures cannot be those of the group: an organization may have parts with limits of their own. */
@@ -503,18 +524,21 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
   hold(key: PoolKey, reason: string): void {
     const from = key.gate.state;
     key.held = reason;
+    this.shared?.heldChanged(key);
     this.changed({ keyId: key.id, from, to: 'disabled', reason });
   }
 
   unhold(key: PoolKey): void {
     if (key.held === undefined) return;
     key.held = undefined;
+    this.shared?.heldChanged(key);
     this.changed({ keyId: key.id, from: 'disabled', to: key.gate.state, reason: 'enabled by hand' });
     this.regroup(key);
     this.line.announce();
   }
 
   reset(key: PoolKey): void {
+    this.shared?.facts.forgotten(key.quotaGroup);
     this.settlement.reset(key);
     this.watcher?.touched();
     this.line.announce();

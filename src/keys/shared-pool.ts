@@ -5,6 +5,7 @@ import type {
   LeaseAnswer,
   Limits,
   Member,
+  Note,
   PoolListener,
   PoolStore,
   SharedGate,
@@ -13,9 +14,10 @@ import type {
 import type { Gate } from './gate.ts';
 import type { Gated } from './gated.ts';
 import type { QuotaGroup } from './group.ts';
-import type { Demand, PoolKey } from './key.ts';
+import { PoolKey, type Demand } from './key.ts';
 import type { Lease } from './lease.ts';
 import type { DayReset } from './quota.ts';
+import { SharedFacts, type SharedFactsHost, type SharedNames } from './shared-facts.ts';
 import { SharedShortage } from './shared-shortage.ts';
 import type { KeyChange, Settlement } from './settlement.ts';
 
@@ -25,11 +27,9 @@ const MOST_CANDIDATES = 4;
 const BUSY_MS = 1000;
 
 /** What is shared of a pool. */
-export interface SharedPoolHost {
+export interface SharedPoolHost extends SharedFactsHost {
   readonly settings: { readonly leaseMs: number; readonly dayReset: DayReset | undefined };
   readonly settlement: Settlement;
-  keys(): Iterable<PoolKey>;
-  quotaGroups(): Iterable<QuotaGroup>;
   /** Keys that would do as well as `first`, the best one first. */
   alternatives(demand: Demand, except: ReadonlySet<PoolKey> | undefined, first: PoolKey, most: number): PoolKey[];
   /** Takes that very key, whatever is used of it here; undefined where it cannot be had any more. */
@@ -67,7 +67,7 @@ interface KnownMember {
 }
 
 /** A pool whose quotas and gates several processes share: asks the store for what the pool would take, and tells it. */
-export class SharedPool implements PoolListener {
+export class SharedPool implements PoolListener, SharedNames {
   private readonly host: SharedPoolHost;
   private readonly clock: Clock;
   private readonly store: PoolStore;
@@ -82,16 +82,20 @@ export class SharedPool implements PoolListener {
   private frees = 0;
   private readonly freedAt = new WeakMap<Gated, number>();
   private isAdopting = false;
+  private isRestoring = false;
+  readonly facts: SharedFacts;
 
   constructor(host: SharedPoolHost, pattern: string, connection: StoreConnection, clock: Clock) {
     this.host = host;
     this.clock = clock;
     this.store = connection.pool(pattern, this);
+    this.facts = new SharedFacts(host, this, this.store, clock);
   }
 
   /** What changes its gates is told to the other processes. */
   watchKey(key: PoolKey): void {
     key.onGate = this.watchGate;
+    this.store.joined();
   }
 
   watchGroup(group: QuotaGroup): void {
@@ -142,7 +146,27 @@ export class SharedPool implements PoolListener {
     return lease;
   }
 
+  /** What `restore` changes dates from before the last start: where the store knows of it, the store knows better. */
+  restoring(restore: () => void): void {
+    this.isRestoring = true;
+    restore();
+    this.isRestoring = false;
+  }
+
+  /** A person has taken the key out, or put it back; see {@link SharedFacts.held}. */
+  heldChanged(key: PoolKey, isOld = false): void {
+    this.facts.held(key, isOld);
+  }
+
   // PoolListener
+
+  noted(note: Note): void {
+    this.facts.adopt(note);
+  }
+
+  notes(): Iterable<Note> {
+    return this.facts.all();
+  }
 
   gateChanged({ member, model }: GateName, shared: SharedGate): void {
     const key = this.keyNamed(member);
@@ -210,7 +234,7 @@ export class SharedPool implements PoolListener {
 
   private tell(gate: Gate, model: string | undefined, member: Member | undefined): void {
     if (this.isAdopting || !member) return;
-    this.store.changeGate({ member: member.name, model }, sharedFrom(gate));
+    this.store.changeGate({ member: member.name, model }, sharedFrom(gate), this.isRestoring);
   }
 
   private *closedGatesOf(owner: Gated, member: Member) {
@@ -289,14 +313,26 @@ export class SharedPool implements PoolListener {
     return member;
   }
 
-  private keyNamed(name: string): PoolKey | undefined {
+  // SharedNames
+
+  nameOf(owner: PoolKey | QuotaGroup): string {
+    return (owner instanceof PoolKey ? this.memberOfKey(owner) : this.memberOfGroup(owner)).name;
+  }
+
+  keyNamed(name: string): PoolKey | undefined {
     if (!this.keysByName.has(name)) this.nameAll();
     const key = this.keysByName.get(name);
     return key && !key.draining ? key : undefined;
   }
 
-  private groupNamed(name: string): QuotaGroup | undefined {
-    return this.groupsByName.get(name);
+  groupNamed(name: string): QuotaGroup | undefined {
+    if (!this.groupsByName.has(name)) this.nameAll();
+    const group = this.groupsByName.get(name);
+    if (group && !group.isEmpty) return group;
+    // Processes that have learned of a group in another order call it by another of its names.
+    return [...this.host.quotaGroups()].find(each =>
+      [...each.names].some(known => this.store.nameOf('group', known) === name),
+    );
   }
 
   /** Keys and groups are given their names when they are first used, or first spoken of. */

@@ -76,7 +76,11 @@ export function snapshotGroup(pool: Pool, group: QuotaGroup, now: number): Group
 /** Puts what was known in place of what is. Times that lie too far ahead come as soon as they may. */
 export function restoreKey(pool: Pool, key: PoolKey, data: KeyData, now: number): void {
   restoreGates(pool, key, data, now, key);
-  key.held = data.held ? (key.held ?? HELD_BEFORE) : undefined;
+  const held = data.held ? (key.held ?? HELD_BEFORE) : undefined;
+  if (held !== key.held) {
+    key.held = held;
+    pool.shared?.heldChanged(key, true);
+  }
   key.ramp = data.ramp ?? 0;
   pool.settlement.setDoubted(key, data.doubted === true);
   const quota = data.quota ? key.quotaFor(pool.settings.dayReset) : key.usedQuota;
@@ -112,7 +116,12 @@ function snapshotGates({ settlement }: Pool, owner: Gated): GatesData {
 }
 
 /** @param key whom suspicion falls on; absent for a group, which is never suspected */
-function restoreGates(pool: Pool, owner: Gated, { gate, models = {} }: GatesData, now: number, key?: PoolKey): void {
+function restoreGates(pool: Pool, owner: Gated, data: GatesData, now: number, key?: PoolKey): void {
+  if (pool.shared) pool.shared.restoring(() => putBack(pool, owner, data, now, key));
+  else putBack(pool, owner, data, now, key);
+}
+
+function putBack(pool: Pool, owner: Gated, { gate, models = {} }: GatesData, now: number, key?: PoolKey): void {
   const restore = (to: Gate, { before, ...data }: GateData): void => {
     // One that has not changed may have a probe out.
     if (!isSame(to, data)) to.restore(bounded(data, now));

@@ -104,6 +104,34 @@ export interface GateName {
   readonly model: string | undefined;
 }
 
+/** A limit as an answer has told it; what is not known is absent. Times in epoch ms. */
+export interface SharedLimit {
+  readonly counts: string;
+  readonly limit?: number | undefined;
+  readonly windowMs?: number | undefined;
+  readonly remaining?: number | undefined;
+  readonly left?: number | undefined;
+  readonly resetAt?: number | undefined;
+  readonly spanMs?: number | undefined;
+  /** The name of the key whose answer it was. */
+  readonly heardFrom?: string | undefined;
+}
+
+/**
+ * What a person has said of a key, or an answer of a key or a group: whether it is taken out of use; what the provider
+ * calls its group, undefined where it is in none; which limits it has, none where they are to be forgotten.
+ */
+export type Note =
+  | { readonly about: 'held'; readonly member: string; readonly held: boolean }
+  | { readonly about: 'group'; readonly member: string; readonly name: string | undefined }
+  | {
+      readonly about: 'limits';
+      readonly member: string;
+      /** Undefined where they hold for all models. */
+      readonly model: string | undefined;
+      readonly limits: readonly SharedLimit[];
+    };
+
 /** What the other processes tell of a pool. */
 export interface PoolListener {
   /** Another process has closed or opened it, or this one has learned of it at its start. */
@@ -114,18 +142,28 @@ export interface PoolListener {
   dividedBy(processes: number): void;
   /** The store is back, and may have forgotten everything: what is shut here is to be told again. */
   closedGates(): Iterable<{ readonly name: GateName; readonly gate: SharedGate }>;
+  /** Another process has said so, or this one has learned of it at its start. */
+  noted(note: Note): void;
+  /** All that is known here, where the store has forgotten everything. */
+  notes(): Iterable<Note>;
 }
 
 /** One pool's part of a store. */
 export interface PoolStore {
   /** The member for a key or a group. `identity` may be a secret: it is kept nowhere. */
   member(kind: 'key' | 'own group' | 'group', identity: string, limits: Limits | undefined): Member;
+  /** What such a member is called, whether or not there is one. */
+  nameOf(kind: 'key' | 'own group' | 'group', identity: string): string;
   /** Takes the first candidate that has room, with all that it and its group are limited to. Never rejects. */
   lease(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer>;
   /** Counts an attempt that is made whether or not there is room. */
   record(candidate: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt | undefined;
-  /** This process has closed the gate, or opened it. */
-  changeGate(name: GateName, gate: SharedGate): void;
+  /** This process has closed the gate, or opened it. `isOld`: before its last start, so that others may know better. */
+  changeGate(name: GateName, gate: SharedGate, isOld: boolean): void;
+  /** This process has been told. `isOld` as for gates. */
+  note(note: Note, isOld: boolean): void;
+  /** There is a key that was not there when the store was asked for gates and notes. */
+  joined(): void;
 }
 
 /** What the other processes tell of providers. */

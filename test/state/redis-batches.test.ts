@@ -151,7 +151,7 @@ describe('leases asked for at once', () => {
       state: 'cooling', until: START, since: START, strikes: 1, lastInLine: false, probeUntil: 0, reason: 'quota',
     };
     const gate = { member: ann.key.name, model: undefined };
-    expect(await scriptsFor(() => store.pool.changeGate(gate, cooling))).toBe(1);
+    expect(await scriptsFor(() => store.pool.changeGate(gate, cooling, false))).toBe(1);
     const answers = await atOnce(store, requestFor([{ ...ann, probes: true }]), 3);
     expect(answers.map(({ granted }) => granted)).toEqual([0, undefined, undefined]);
     answers[0]?.receipt?.release();

@@ -10,6 +10,8 @@ const gateScript = new Script(GATE);
 
 /** Gates told of in one script, so that none keeps the server for long. */
 const MOST_AT_ONCE = 100;
+/** In place of a revision: told only where the store knows nothing of the gate. */
+const UNKNOWN_ONLY = -1;
 /** Two processes tell the time of one closing by so much apart. */
 const TOLERANCE_MS = 1000;
 
@@ -22,6 +24,8 @@ export class GateExchange {
   private readonly revisions = new Map<string, number>();
   /** What it has changed, and the store has not confirmed. */
   private readonly untold = new Map<string, SharedGate>();
+  /** Of that, what dates from before its last start. */
+  private readonly old = new Set<string>();
 
   constructor(names: PoolNames, link: PoolLink, listener: PoolListener) {
     this.names = names;
@@ -29,8 +33,11 @@ export class GateExchange {
     this.listener = listener;
   }
 
-  change(name: GateName, gate: SharedGate): void {
-    this.untold.set(fieldOf(name), gate);
+  change(name: GateName, gate: SharedGate, isOld: boolean): void {
+    const field = fieldOf(name);
+    this.untold.set(field, gate);
+    if (isOld) this.old.add(field);
+    else this.old.delete(field);
     if (this.link.isUp) this.tell();
   }
 
@@ -53,6 +60,7 @@ export class GateExchange {
     // A probe of this process: it knows more.
     if (gate.revision === known && gate.probeId.startsWith(this.link.processId)) return;
     this.revisions.set(field, gate.revision);
+    if (this.old.delete(field)) this.untold.delete(field);
     const toLocal = (time: number): number => (time > 0 ? time - now + this.link.now() : 0);
     const { until, since, probeUntil } = gate;
     this.listener.gateChanged(nameOf(field), {
@@ -73,7 +81,7 @@ export class GateExchange {
     const now = this.link.now();
     const args = some.flatMap(([field, { state, until, since, strikes, lastInLine, reason }]) => [
       field,
-      this.revisions.get(field) ?? 0,
+      this.old.has(field) ? UNKNOWN_ONLY : (this.revisions.get(field) ?? 0),
       state,
       Math.round(until - now),
       Math.round(now - since),
@@ -95,6 +103,7 @@ export class GateExchange {
     for (const [field, gate] of some) {
       if (this.untold.get(field) !== gate) continue;
       this.untold.delete(field);
+      this.old.delete(field);
       const record = inStore.get(field);
       const theirs = record === undefined ? undefined : readGate(record);
       if (record === undefined || !theirs) continue;

@@ -465,7 +465,7 @@ return now
  * Says that a process is there, and what it has missed.
  *
  * KEYS: version, gates, processes. ARGV: the process, for how long it counts as alive, known version, channel.
- * Answer: now, version, processes alive; then the fields and records of all gates where the version is another one.
+ * Answer: now, version, processes alive; then a list of the fields and records of all gates and notes, empty where the version is the same.
  */
 export const HELLO = `${STATE}
 local now = time()
@@ -479,15 +479,17 @@ local isNew = call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) == 1
 call('PEXPIRE', KEYS[3], ARGV[2])
 local processes = call('ZCARD', KEYS[3])
 if isNew then call('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
-local gates = version == ARGV[3] and {} or call('HGETALL', KEYS[2])
-return { now, version, processes, unpack(gates) }
+-- What was said once holds for as long as somebody is there.
+call('PEXPIRE', KEYS[2], 32 * DAY)
+return { now, version, processes, version == ARGV[3] and {} or call('HGETALL', KEYS[2]) }
 `;
 
 /**
  * Closes or opens gates, and tells the others. A closed one is merged: nothing shortens what is known for longer. One
  * that is opened, or put back, must be of the revision that its process has seen.
  *
- * KEYS: version, gates. ARGV: channel, the process; then per gate its field, revision seen, state, ms to go, ms since,
+ * KEYS: version, gates. ARGV: channel, the process; then per gate its field, revision seen (-1: the store knows better,
+ * whatever it knows), state, ms to go, ms since,
  * strikes, whether it is last in line, reason.
  * Answer: now, version, then fields and records as they are now.
  */
@@ -507,7 +509,7 @@ for i = 3, #ARGV, 8 do
     cState, cTill, cSince, cStrikes, cLast, cProbe, cId, cRevision, cReason = string.match(current, RECORD)
   end
   local isUnseen = current and (cRevision + 0) > seen
-  local isKept = state == 'ready' and (isUnseen or not current)
+  local isKept = state == 'ready' and (isUnseen or not current) or seen < 0 and current
   if isUnseen and state ~= 'ready' and cState ~= 'ready' then
     till = max(till, cTill + 0)
     strikes = max(strikes + 0, cStrikes + 0)
@@ -533,6 +535,33 @@ for i = 3, #ARGV, 8 do
 end
 answer[2] = version
 call('PEXPIRE', KEYS[2], MONTH)
+return answer
+`;
+
+/**
+ * Takes notes, and tells the others. They stand among the gates, under names of their own, and last as long.
+ *
+ * KEYS: version, gates. ARGV: channel, the process; then per note its field, its value, 1 where that is only to be known
+ * if nothing is.
+ * Answer: now, then the records as they are now.
+ */
+export const NOTE = `${STATE}${GATES}
+local now = time()
+local answer = { now }
+for i = 3, #ARGV, 3 do
+  local field, value = ARGV[i], ARGV[i + 1]
+  local current = call('HGET', KEYS[2], field)
+  local revision, known = string.match(current or '', '^(%d+)|(.*)$')
+  if not (known and (ARGV[i + 2] == '1' or known == value)) then
+    current = string.format('%d', max(now, (revision or 0) + 1)) .. '|' .. value
+    call('HSET', KEYS[2], field, current)
+    local before, version = bump(KEYS[1], now)
+    call('PUBLISH', ARGV[1], cjson.encode({ note = field, record = current, now = now, before = before,
+      version = version, by = ARGV[2] }))
+  end
+  answer[#answer + 1] = current
+end
+call('PEXPIRE', KEYS[2], 32 * DAY)
 return answer
 `;
 

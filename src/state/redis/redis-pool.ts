@@ -5,6 +5,7 @@ import type {
   LeaseRequest,
   Limits,
   Member,
+  Note,
   PoolListener,
   PoolStore,
   Receipt,
@@ -13,6 +14,7 @@ import type {
 } from '../store.ts';
 import { Blocks } from './blocks.ts';
 import { GateExchange } from './gate-exchange.ts';
+import { NoteExchange } from './note-exchange.ts';
 import { modelSuffix } from './gate-record.ts';
 import { leaseCall, leaseId, type Ask } from './lease-call.ts';
 import { Ledger } from './ledger.ts';
@@ -43,6 +45,7 @@ export class RedisPool implements PoolStore {
   private readonly listener: PoolListener;
   private readonly ledger: Ledger;
   private readonly gates: GateExchange;
+  private readonly notes: NoteExchange;
   private readonly blocks: Blocks;
   private readonly asks = new Together<Ask>(MOST_AT_ONCE, asks => this.send(asks));
   /** Blocks that were asked for, by key and group. */
@@ -63,6 +66,7 @@ export class RedisPool implements PoolStore {
     this.listener = listener;
     this.ledger = new Ledger(names, link);
     this.gates = new GateExchange(names, link, listener);
+    this.notes = new NoteExchange(names, link, listener, () => this.ledger.offsetMs);
     this.blocks = new Blocks(link, block => this.ledger.giveBack(block));
   }
 
@@ -73,6 +77,10 @@ export class RedisPool implements PoolStore {
     if (known?.limitsText === member.limitsText) return known;
     this.members.set(name, member);
     return member;
+  }
+
+  nameOf(kind: 'key' | 'own group' | 'group', identity: string): string {
+    return this.names.member(kind, identity);
   }
 
   lease(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer> {
@@ -89,8 +97,17 @@ export class RedisPool implements PoolStore {
     return receipt;
   }
 
-  changeGate(name: GateName, gate: SharedGate): void {
-    this.gates.change(name, gate);
+  changeGate(name: GateName, gate: SharedGate, isOld: boolean): void {
+    this.gates.change(name, gate, isOld);
+  }
+
+  note(note: Note, isOld: boolean): void {
+    this.notes.note(note, isOld);
+  }
+
+  joined(): void {
+    // What is not known to be up to date is asked for with the next lease.
+    if (this.version !== '') this.version = `${epochOf(this.version)}.`;
   }
 
   close(): void {
@@ -118,6 +135,7 @@ export class RedisPool implements PoolStore {
     }
     this.ledger.reconcile(this.members.values(), false);
     this.gates.tell();
+    this.notes.tell();
   }
 
   /** The store is away: each process makes do with its share. */
@@ -126,12 +144,13 @@ export class RedisPool implements PoolStore {
   }
 
   /** A message of another process, or of this one. */
-  hear({ freed, processes, gate, record, now, before, version, by }: Readonly<Record<string, unknown>>): void {
+  hear({ freed, processes, gate, note, record, now, before, version, by }: Readonly<Record<string, unknown>>): void {
     if (typeof processes === 'number') this.count(processes, Number(now));
     if (Array.isArray(freed)) this.listener.freed(freed.map(text));
-    if (typeof gate !== 'string' || typeof record !== 'string') return;
-    if (by === this.link.processId) this.gates.acknowledge(gate, record);
-    else this.gates.adopt(gate, record, Number(now));
+    const [field, exchange] = typeof gate === 'string' ? [gate, this.gates] : [note, this.notes];
+    if (typeof field !== 'string' || typeof record !== 'string') return;
+    if (by === this.link.processId) exchange.acknowledge(field, record);
+    else exchange.adopt(field, record, Number(now));
     if (before === this.version) this.version = text(version);
   }
 
@@ -145,12 +164,19 @@ export class RedisPool implements PoolStore {
 
   /** True where the store has lost what it knew. */
   private read(hello: unknown): boolean {
-    const [now, version, processes, ...gates] = list(hello);
+    const [now, version, processes, found] = list(hello);
+    const gates = list(found);
     this.ledger.offsetMs = Number(now) - this.link.now();
     this.count(Number(processes), Number(now));
     const isForgotten = this.version !== '' && epochOf(this.version) !== epochOf(text(version));
     this.version = text(version);
-    for (let i = 0; i + 1 < gates.length; i += 2) this.gates.adopt(text(gates[i]), text(gates[i + 1]), Number(now));
+    const records: [field: string, record: string][] = [];
+    for (let i = 0; i + 1 < gates.length; i += 2) records.push([text(gates[i]), text(gates[i + 1])]);
+    // Which keys share a group is to be known before anything is said of it.
+    for (const [field, record] of records.sort(([one], [other]) => (one < other ? -1 : 1))) {
+      if (NoteExchange.isField(field)) this.notes.adopt(field, record, Number(now));
+    }
+    for (const [field, record] of records) if (!NoteExchange.isField(field)) this.gates.adopt(field, record, Number(now));
     return isForgotten;
   }
 
@@ -174,6 +200,8 @@ export class RedisPool implements PoolStore {
     this.ledger.reconcile(this.members.values(), true);
     this.gates.forgotten();
     this.gates.tell();
+    this.notes.forgotten();
+    this.notes.tell();
   }
 
   /** Spends what was taken ahead, or takes ahead. */

@@ -19,7 +19,11 @@ function tell(event: object): void {
 
 async function obey(order: Order): Promise<unknown> {
   if (order.do === 'start') {
-    const config: ExecutionGuardConfig = { ...(order.guard as object), store: redisStore({ ...storeAt(order.at), ...order.store }) };
+    const { at, store } = order;
+    const config: ExecutionGuardConfig = {
+      ...(order.guard as object),
+      ...(at !== undefined && { store: redisStore({ ...storeAt(at), ...store }) }),
+    };
     guard = new ExecutionGuard(config, { warn: warning => tell({ warning }) });
     guard.on('key', event => tell({ ...event }));
     guard.on('breaker', event => tell({ ...event }));

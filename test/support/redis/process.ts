@@ -4,7 +4,7 @@ import { guardProgram } from './guard-program.ts';
 
 /** What the other process is told to do. */
 export type Order =
-  | { readonly do: 'start'; readonly at: Address; readonly guard: unknown; readonly store?: object }
+  | { readonly do: 'start'; readonly at: Address | undefined; readonly guard: unknown; readonly store?: object }
   | { readonly do: 'call'; readonly times: number; readonly options: object; readonly upstream: Upstream }
   | { readonly do: 'show'; readonly pool: string }
   | { readonly do: 'close' };
@@ -40,7 +40,8 @@ export class GuardProcess {
     });
   }
 
-  static async start(at: Address, guard: unknown, store: object = {}): Promise<GuardProcess> {
+  /** `at` undefined: it shares nothing. */
+  static async start(at: Address | undefined, guard: unknown, store: object = {}): Promise<GuardProcess> {
     const process = new GuardProcess(await guardProgram());
     await process.tell({ do: 'start', at, guard, store });
     return process;
@@ -66,6 +67,14 @@ export class GuardProcess {
       };
       this.listeners.add(hear);
     });
+  }
+
+  /** As a program that has done its work. */
+  async end(): Promise<void> {
+    const ended = new Promise(resolve => this.child.once('exit', resolve));
+    await this.tell({ do: 'close' });
+    this.child.disconnect();
+    await ended;
   }
 
   /** As a crash would: nothing is given back. */

@@ -16,6 +16,8 @@ const DEAF: PoolListener = {
   freed: () => undefined,
   dividedBy: () => undefined,
   closedGates: () => [],
+  noted: () => undefined,
+  notes: () => [],
 };
 
 /** One pool's part of a store, without a guard before it. */
