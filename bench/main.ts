@@ -11,6 +11,7 @@ import { importBench } from './import.ts';
 import { keyLease } from './key-lease.ts';
 import { memory } from './memory.ts';
 import { redis } from './redis.ts';
+import { redisNews } from './redis-news.ts';
 import { aimsToText, toMarkdown, toSummary, toText, writeInto, type Aim, type Results } from './report.ts';
 import type { Section } from './section.ts';
 import { loadSubject, type Subject } from './subject.ts';
@@ -27,6 +28,7 @@ const benches: Record<string, (subject: Subject) => Promise<Section | Section[]>
   lease: keyLease,
   failover,
   redis,
+  'redis-news': redisNews,
   classification,
   fetch: guardedFetch,
   import: importIfBuilt,
@@ -98,6 +100,7 @@ function aimsOf(measured: readonly Section[]): Aim[] {
     ['a bare EVALSHA over a lease in Redis, per second, 100 in flight', ratioOf('Redis: leases', 'a bare', 'lease, four'), 1.25, 'x'],
     ['an idle key', valueOf('memory', 'per idle key'), 1024, ' B'],
     ['timers while idle', valueOf('memory', 'timers'), 0, ''],
+    ['a 401 known to three other processes, p99', valueOf('Redis: how soon', '99th, the others at work'), 100, ' ms'],
     ['import', valueOf('import', 'execution-guard'), 30, ' ms'],
   ];
   return candidates.flatMap(([label, value, most, unit]) => {

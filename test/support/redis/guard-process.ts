@@ -13,8 +13,9 @@ process.on('message', ({ id, order }: { id: number; order: Order }) => {
 // Whoever has started it is gone.
 process.once('disconnect', () => process.exit());
 
+/** By a clock that all processes of the machine have in common, in ms. */
 function tell(event: object): void {
-  process.send?.({ event });
+  process.send?.({ event: { ...event, at: Number(process.hrtime.bigint()) / 1e6 } });
 }
 
 async function obey(order: Order): Promise<unknown> {
@@ -50,6 +51,7 @@ async function call(options: ExecuteOptions, upstream: Upstream): Promise<Called
       tell({ upstream: keyId });
       if (upstream === 'hold') return new Promise<string>(() => undefined);
       const status = upstream === 'answer' ? 200 : (upstream.status[keyId] ?? 200);
+      if (status !== 200) tell({ refused: keyId });
       return status === 200 ? 'answer' : Promise.reject(Object.assign(new Error(`HTTP ${status}`), { status }));
     }, options);
     return done({ ok: true });

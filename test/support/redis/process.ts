@@ -88,8 +88,13 @@ export class GuardProcess {
   private tell(order: Order): Promise<unknown> {
     const id = this.orders++;
     return new Promise((resolve, reject) => {
-      this.child.once('exit', () => reject(new Error('The process has ended')));
-      this.answers.set(id, resolve);
+      const onExit = (): void => reject(new Error('The process has ended'));
+      this.child.once('exit', onExit);
+      this.answers.set(id, answer => {
+        this.child.off('exit', onExit);
+        this.answers.delete(id);
+        resolve(answer);
+      });
       this.child.send({ id, order });
     });
   }
