@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { httpError, rejectionOf } from '../guard/support.ts';
 import { closeGuards, PATIENT, sharedGuard } from '../support/redis/shared-guard.ts';
+import { countedIn } from '../support/redis/counts.ts';
 import { TcpProxy } from '../support/redis/proxy.ts';
 import { RedisServer } from '../support/redis/server.ts';
 
@@ -58,6 +59,31 @@ describe('local: a store that is away', () => {
     server.resume();
     await one.warned(/Redis is back/);
     await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(35);
+  }, LONG_MS);
+
+  test.each([
+    ['slow', () => void (proxy.delayMs = 1000)],
+    ['answering byte by byte', () => void (proxy.dripMs = 20)],
+  ])('%s: what was spent meanwhile is counted when it is quick again, once', async (_, strike) => {
+    const one = sharedGuard({ url: proxy.url, storeTimeoutMs: 200 }, plenty);
+    expect(await one.keysOf(5)).toHaveLength(5);
+    strike();
+    expect(await one.keysOf(20)).toHaveLength(20);
+    await one.warned(/is away/);
+    expect(await one.keysOf(10)).toHaveLength(10);
+    proxy.hurry();
+    await one.warned(/Redis is back/);
+    const client = server.client();
+    await expect.poll(() => countedIn(client), { timeout: 20_000 }).toEqual([35]);
+    client.disconnect();
+  }, LONG_MS);
+
+  test('answers that come in pieces, and in time, are answers', async () => {
+    const one = sharedGuard({ url: proxy.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: 3 } })] });
+    expect(await one.keysOf(2)).toHaveLength(2);
+    proxy.dripMs = 1;
+    expect(await one.keysOf(2)).toHaveLength(1);
+    expect(one.warnings).toEqual([]);
   }, LONG_MS);
 
   test('killed and empty when it begins again: every guard tells what it has used', async () => {

@@ -3,6 +3,7 @@ import { ManualClock } from '../support/manual-clock.ts';
 import { httpError, rejectionOf } from '../guard/support.ts';
 import { closeGuards, PATIENT, sharedGuard, type SharedGuard } from '../support/redis/shared-guard.ts';
 import { storePool } from '../support/redis/store-pool.ts';
+import { watchServer } from '../support/redis/monitor.ts';
 import { RedisServer } from '../support/redis/server.ts';
 import type { Note } from '../../src/state/store.ts';
 
@@ -192,9 +193,8 @@ test('Redis is emptied, or away: what was said meanwhile and before is told when
 }, LONG_MS);
 
 test('nothing in Redis, said to it or by it, shows a secret, a key or a provider', async () => {
-  const monitor = await server.client().monitor();
   const said: string[] = [];
-  monitor.on('monitor', (_, args: string[]) => said.push(args.join(' ')));
+  const stop = await watchServer(server.port, ({ args }) => said.push(args.join(' ')));
   const listener = server.client();
   await listener.psubscribe('*');
   listener.on('pmessage', (_, channel: string, message: string) => said.push(channel, message));
@@ -206,7 +206,8 @@ test('nothing in Redis, said to it or by it, shows a secret, a key or a provider
   await other.heard('key', ({ keyId, to }) => keyId === 'ben' && to === 'disabled');
   const client = server.client();
   for (const name of await client.keys('*')) said.push(name, (await client.dumpBuffer(name)).toString('latin1'));
-  for (const each of [client, listener, monitor]) each.disconnect();
+  for (const each of [client, listener]) each.disconnect();
+  stop();
   expect(said.length).toBeGreaterThan(20);
   expect(said.filter(text => text.includes('held:')).length).toBeGreaterThan(2);
   expect(said.join('\n')).not.toMatch(/secret-of|\bann\b|\bben\b|openai/);

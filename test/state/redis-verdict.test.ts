@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { LEASE } from '../../src/state/redis/lua.ts';
 import { PoolNames } from '../../src/state/redis/names.ts';
+import { watchServer } from '../support/redis/monitor.ts';
 import { GuardProcess } from '../support/redis/process.ts';
 import { RedisServer } from '../support/redis/server.ts';
 
@@ -33,12 +34,9 @@ async function watchOf(): Promise<{ readonly done: { what: 'leased' | 'disabled'
   const leaseDigest = createHash('sha1').update(LEASE).digest('hex');
   const done: { what: 'leased' | 'disabled'; id: string }[] = [];
   let script = '';
-  const client = server.client();
-  const monitor = await client.monitor();
-  client.disconnect();
-  monitor.on('monitor', (_: string, [command = '', first = '', ...rest]: string[], source: string) => {
+  const stop = await watchServer(server.port, ({ args: [command = '', first = '', ...rest], byScript }) => {
     const name = command.toLowerCase();
-    if (source !== 'lua') {
+    if (!byScript) {
       script = name === 'evalsha' ? first : createHash('sha1').update(first).digest('hex');
       return;
     }
@@ -48,7 +46,7 @@ async function watchOf(): Promise<{ readonly done: { what: 'leased' | 'disabled'
     const disabled = name === 'hset' && first === names.gates && record.startsWith('disabled|') ? members.get(field) : undefined;
     if (disabled !== undefined) done.push({ what: 'disabled', id: disabled });
   });
-  return { done, stop: () => monitor.disconnect() };
+  return { done, stop };
 }
 
 test('one process sees a 401: from the verdict on Redis gives that key to nobody, and nobody uses it who has heard', async () => {

@@ -37,6 +37,8 @@ export class Ledger implements Bookkeeper {
   /** Attempts under way that hold a place, and those the store may have counted or not. */
   private readonly open = new Set<RedisReceipt>();
   private readonly debts = new Set<() => void>();
+  /** How often the store was told of what is owed. */
+  private told = 0;
   private readonly settlements = new Together<Settlement>(MOST_AT_ONCE, settlements => this.send(settlements));
 
   constructor(names: PoolNames, link: PoolLink) {
@@ -131,12 +133,14 @@ export class Ledger implements Bookkeeper {
     const send = (): void => {
       if (keys.length === 0) return;
       const [theKeys, theArgs] = [keys, args];
+      const id = this.nextId();
       keys = [];
       args = [];
       const pay = (): void => {
         this.link
-          .run(addScript, [this.names.version, this.names.gates, ...theKeys], [0, ...theArgs])
-          .catch((error: unknown) => this.unpaid(error, pay, isRefusal(error), now));
+          .run(addScript, [this.names.version, this.names.gates, ...theKeys], [id, 0, ...theArgs])
+          // It is known by its id: what was done is not done twice.
+          .catch((error: unknown) => this.unpaid(error, pay, true, now));
       };
       pay();
     };
@@ -148,6 +152,11 @@ export class Ledger implements Bookkeeper {
       if (keys.length === MOST_AT_ONCE) send();
     }
     send();
+  }
+
+  /** Of ten characters, and none that a lease has. */
+  private nextId(): string {
+    return `${this.link.processId}.${(this.told++ % 36 ** 4).toString(36).padStart(4, '0')}`;
   }
 
   private enter(receipt: RedisReceipt): RedisReceipt {

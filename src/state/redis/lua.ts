@@ -568,9 +568,9 @@ return answer
 /**
  * Adds what was counted elsewhere while this was away.
  *
- * KEYS: version, gates, then members. ARGV: end of the provider's day or 0; then per member its limits, and its entries,
- * each a span: \`m\` or \`d\` for minute or day, ms ago, requests, tokens; or \`p\`, id, ms left, 1 where its window
- * counts too with the tokens. Separated by spaces and commas.
+ * KEYS: version, gates, then members. ARGV: an id, under which a member hears this once; end of the provider's day or 0;
+ * then per member its limits, and its entries, each a span: \`m\` or \`d\` for minute or day, ms ago, requests, tokens; or
+ * \`p\`, id, ms left, 0; or \`u\`, id, ms ago, tokens, of a lease that may have been counted. Separated by spaces and commas.
  */
 export const ADD = `${STATE}
 local function insert(e, w, at, requests, tokens, step)
@@ -598,19 +598,33 @@ local function isCounted(e, script, lease)
   return false
 end
 
-local reset = ARGV[1] + 0
+-- Leases of one script stand together: many that are told of drive out no other script.
+local function rememberLease(e, script, lease)
+  for from = 1, #e.counted, COUNTED_SIZE do
+    local each, leases = read(COUNTED, e.counted, from)
+    if each == script then
+      e.counted = sub(e.counted, 1, from - 1) .. pack(COUNTED, script, leases + lease) .. sub(e.counted, from + COUNTED_SIZE)
+      return
+    end
+  end
+  remember(e, script, lease)
+end
+
+local told, reset = ARGV[1], ARGV[2] + 0
 local now = time()
 for i = 3, #KEYS do
-  local e = limit(open(KEYS[i], now), ARGV[2 * i - 4])
+  local e = limit(open(KEYS[i], now), ARGV[2 * i - 3])
   local day = e.day
-  for kind, a, b, c in string.gmatch(ARGV[2 * i - 3], '(%a) (%S+) (%S+) (%S+),') do
+  local entries = ARGV[2 * i - 2]
+  if isCounted(e, told, 1) then entries = '' else remember(e, told, 1) end
+  for kind, a, b, c in string.gmatch(entries, '(%a) (%S+) (%S+) (%S+),') do
     if kind == 'p' then
       load(e)
       if not string.find(e.places, a, 1, true) then place(e, now + b, a) end
     elseif kind == 'u' then
       -- Whether the server has counted it was not heard: it knows the id if it has.
       if not isCounted(e, sub(a, 1, 10), 2 ^ (byte(a, 11) - 48)) then
-        remember(e, sub(a, 1, 10), 2 ^ (byte(a, 11) - 48))
+        rememberLease(e, sub(a, 1, 10), 2 ^ (byte(a, 11) - 48))
         reserve(e, 1, c + 0, max(0, now - b), now, reset)
       end
     elseif kind == 'm' and a + 0 < MINUTE then

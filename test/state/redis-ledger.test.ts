@@ -1,0 +1,61 @@
+import { expect, test } from 'vitest';
+import { systemClock } from '../../src/clock.ts';
+import { Ledger } from '../../src/state/redis/ledger.ts';
+import { RedisMember } from '../../src/state/redis/member.ts';
+import { PoolNames } from '../../src/state/redis/names.ts';
+import type { PoolLink } from '../../src/state/redis/pool-link.ts';
+import { countedIn } from '../support/redis/counts.ts';
+import { RedisServer } from '../support/redis/server.ts';
+
+test('what is told while the connection is lost again is counted once, whether it was heard or not', async () => {
+  const server = await RedisServer.start();
+  const client = server.client();
+  const fate = { isHeard: true, answers: true };
+  const runs: Promise<unknown>[] = [];
+  const link: PoolLink = {
+    processId: 'abcde',
+    blockSize: 1,
+    clock: systemClock,
+    isUp: true,
+    isOpening: false,
+    isStrict: false,
+    cause: undefined,
+    now: () => systemClock.now(),
+    opened: () => Promise.resolve(),
+    inTime: promise => promise,
+    failed: () => undefined,
+    run: async (script, keys, args) => {
+      const { isHeard, answers } = fate;
+      const run = isHeard ? script.run(client, keys, args) : Promise.resolve();
+      runs.push(run);
+      await run;
+      if (!answers) throw new Error('Connection is closed.');
+      return run;
+    },
+  };
+  const names = new PoolNames('eg:', 'openai');
+  const name = names.member('key', 'secret-of-ann');
+  const member = new RedisMember(name, names.entry(name), { rpm: 1000 });
+  const ledger = new Ledger(names, link);
+  const use = (): void => {
+    const at = link.now();
+    ledger.owed({ id: 'abcde000000', members: [member], at, tokens: 0, expiresAt: at + 60_000 });
+  };
+  const told = async (): Promise<number[]> => {
+    ledger.reconcile([member], false);
+    await Promise.allSettled(runs);
+    return countedIn(client);
+  };
+  for (let i = 0; i < 5; i++) use();
+  Object.assign(fate, { isHeard: true, answers: false });
+  expect(await told()).toEqual([5]);
+  expect(await told()).toEqual([5]);
+  for (let i = 0; i < 3; i++) use();
+  Object.assign(fate, { isHeard: false, answers: false });
+  expect(await told()).toEqual([5]);
+  Object.assign(fate, { isHeard: true, answers: true });
+  expect(await told()).toEqual([8]);
+  expect(await told()).toEqual([8]);
+  client.disconnect();
+  await server.close();
+}, 60_000);
