@@ -5,29 +5,26 @@ import { closeGuards, PATIENT, sharedGuard, type SharedGuard } from '../support/
 import { storePool } from '../support/redis/store-pool.ts';
 import { watchServer } from '../support/redis/monitor.ts';
 import { RedisServer } from '../support/redis/server.ts';
+import { SomeRedis } from '../support/redis/some-redis.ts';
 import type { Note } from '../../src/state/store.ts';
 
 const LONG_MS = 60_000;
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 const two = { keys: [key('ann'), key('ben')] };
 
-let server: RedisServer;
+let redis: SomeRedis;
 
 beforeAll(async () => {
-  server = await RedisServer.start();
+  redis = await SomeRedis.start();
 });
 
-beforeEach(async () => {
-  const client = server.client();
-  await client.flushall();
-  client.disconnect();
-});
+beforeEach(() => redis.clear());
 
 afterEach(closeGuards);
 
-afterAll(() => server.close());
+afterAll(() => redis.close());
 
-const guardOf = (provider: object = two): SharedGuard => sharedGuard({ url: server.url, ...PATIENT }, provider);
+const guardOf = (provider: object = two): SharedGuard => sharedGuard({ ...redis.store, ...PATIENT }, provider);
 
 /** As OpenAI tells what is left of ten requests. */
 function figures(left: number, more: Record<string, string> = {}): Record<string, string> {
@@ -88,9 +85,9 @@ describe('limits that answers tell', () => {
   test('are told when half is left of what was told, and not with every answer', async () => {
     const one = guardOf({ keys: [key('ann')] });
     await one.keysOf(1);
-    const listener = server.client();
+    const listener = redis.client();
     const notes: unknown[] = [];
-    await listener.psubscribe('*');
+    await listener.psubscribe(`${redis.prefix}*`);
     listener.on('pmessage', (_, __, message: string) => {
       if (message.includes('"note":"limits')) notes.push(JSON.parse(message));
     });
@@ -193,12 +190,14 @@ test('Redis is emptied, or away: what was said meanwhile and before is told when
 }, LONG_MS);
 
 test('nothing in Redis, said to it or by it, shows a secret, a key or a provider', async () => {
+  const server = await RedisServer.start();
+  const guardOn = (provider: object): SharedGuard => sharedGuard({ url: server.url, ...PATIENT }, provider);
   const said: string[] = [];
   const stop = await watchServer(server.port, ({ args }) => said.push(args.join(' ')));
   const listener = server.client();
   await listener.psubscribe('*');
   listener.on('pmessage', (_, channel: string, message: string) => said.push(channel, message));
-  const [one, other] = [guardOf({ keys: [key('ann', { limits: { rpm: 50 } }), key('ben')] }), guardOf()];
+  const [one, other] = [guardOn({ keys: [key('ann', { limits: { rpm: 50 } }), key('ben')] }), guardOn(two)];
   await other.keysOf(1);
   await one.guard.execute(({ keyId }) => (keyId === 'ann' ? Promise.reject(httpError(401)) : 1), { providerName: 'openai', keyId: 'ann' });
   await ask(one, figures(0, { 'anthropic-organization-id': 'the secret-of-ben' }), { keyId: 'ben' });
@@ -208,6 +207,8 @@ test('nothing in Redis, said to it or by it, shows a secret, a key or a provider
   for (const name of await client.keys('*')) said.push(name, (await client.dumpBuffer(name)).toString('latin1'));
   for (const each of [client, listener]) each.disconnect();
   stop();
+  closeGuards();
+  await server.close();
   expect(said.length).toBeGreaterThan(20);
   expect(said.filter(text => text.includes('held:')).length).toBeGreaterThan(2);
   expect(said.join('\n')).not.toMatch(/secret-of|\bann\b|\bben\b|openai/);
@@ -222,15 +223,15 @@ describe('notes that nobody can read', () => {
     ['other:kAnn', '7|1'],
   ])('%s %s: are passed over', async (field, record) => {
     const clock = new ManualClock();
-    const client = server.client();
+    const client = redis.client();
     const notes: Note[] = [];
-    const first = storePool({ url: server.url, ...PATIENT }, clock, 'openai', { noted: note => void notes.push(note) });
+    const first = storePool({ ...redis.store, ...PATIENT }, clock, 'openai', { noted: note => void notes.push(note) });
     const member = first.candidate('ann', undefined);
     await first.pool.lease({ candidates: [member], model: undefined, tokens: 0, leaseMs: 1000, dayReset: undefined });
     first.pool.note({ about: 'held', member: member.key.name, held: true }, false);
-    const [states = ''] = (await expect.poll(() => client.keys('*:s')).toHaveLength(1), await client.keys('*:s'));
+    const [states = ''] = (await expect.poll(() => client.keys(`${redis.prefix}*:s`)).toHaveLength(1), await client.keys(`${redis.prefix}*:s`));
     await client.hset(states, field, record);
-    const second = storePool({ url: server.url, ...PATIENT }, clock, 'openai', { noted: note => void notes.push(note) });
+    const second = storePool({ ...redis.store, ...PATIENT }, clock, 'openai', { noted: note => void notes.push(note) });
     await second.pool.lease({ candidates: [member], model: undefined, tokens: 0, leaseMs: 1000, dayReset: undefined });
     await expect.poll(() => notes).toEqual([{ about: 'held', member: member.key.name, held: true }]);
     for (const each of [first, second]) each.close();

@@ -5,11 +5,11 @@ import { RedisMember } from '../../src/state/redis/member.ts';
 import { PoolNames } from '../../src/state/redis/names.ts';
 import type { PoolLink } from '../../src/state/redis/pool-link.ts';
 import { countedIn } from '../support/redis/counts.ts';
-import { RedisServer } from '../support/redis/server.ts';
+import { SomeRedis } from '../support/redis/some-redis.ts';
 
 test('what is told while the connection is lost again is counted once, whether it was heard or not', async () => {
-  const server = await RedisServer.start();
-  const client = server.client();
+  const redis = await SomeRedis.start();
+  const client = redis.client();
   const fate = { isHeard: true, answers: true };
   const runs: Promise<unknown>[] = [];
   const link: PoolLink = {
@@ -33,7 +33,7 @@ test('what is told while the connection is lost again is counted once, whether i
       return run;
     },
   };
-  const names = new PoolNames('eg:', 'openai');
+  const names = new PoolNames(redis.prefix, 'openai');
   const name = names.member('key', 'secret-of-ann');
   const member = new RedisMember(name, names.entry(name), { rpm: 1000 });
   const ledger = new Ledger(names, link);
@@ -44,7 +44,7 @@ test('what is told while the connection is lost again is counted once, whether i
   const told = async (): Promise<number[]> => {
     ledger.reconcile([member], false);
     await Promise.allSettled(runs);
-    return countedIn(client);
+    return countedIn(client, redis.prefix);
   };
   for (let i = 0; i < 5; i++) use();
   Object.assign(fate, { isHeard: true, answers: false });
@@ -57,5 +57,5 @@ test('what is told while the connection is lost again is counted once, whether i
   expect(await told()).toEqual([8]);
   expect(await told()).toEqual([8]);
   client.disconnect();
-  await server.close();
+  await redis.close();
 }, 60_000);

@@ -1,25 +1,21 @@
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { held, httpError, networkError, rejectionOf } from '../guard/support.ts';
 import { closeGuards, PATIENT, sharedGuard } from '../support/redis/shared-guard.ts';
-import { RedisServer } from '../support/redis/server.ts';
+import { SomeRedis } from '../support/redis/some-redis.ts';
 
-let server: RedisServer;
+let redis: SomeRedis;
 
 beforeAll(async () => {
-  server = await RedisServer.start();
+  redis = await SomeRedis.start();
 });
 
-beforeEach(async () => {
-  const client = server.client();
-  await client.flushall();
-  client.disconnect();
-});
+beforeEach(() => redis.clear());
 
 afterEach(closeGuards);
 
-afterAll(() => server.close());
+afterAll(() => redis.close());
 
-const guardOf = (provider: object, config = {}) => sharedGuard({ url: server.url, ...PATIENT }, provider, config);
+const guardOf = (provider: object, config = {}) => sharedGuard({ ...redis.store, ...PATIENT }, provider, config);
 
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 
@@ -177,8 +173,8 @@ test('a provider that one guard leaves alone is left alone by all, until one fin
 test('nothing in Redis, its names included, shows a secret or a provider', async () => {
   const one = guardOf({ keys: [key('ann', { limits: { rpm: 5 } }), key('ben')] });
   await one.guard.execute(({ keyId }) => (keyId === 'ann' ? Promise.reject(httpError(401)) : 1), 'openai');
-  const client = server.client();
-  const names = await client.keys('*');
+  const client = redis.client();
+  const names = await client.keys(`${redis.prefix}*`);
   expect(names.length).toBeGreaterThan(2);
   const dumps = await Promise.all(names.map(name => client.dump(name)));
   client.disconnect();
