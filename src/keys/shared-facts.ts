@@ -2,7 +2,7 @@ import type { Clock } from '../clock.ts';
 import type { Note, PoolStore } from '../state/store.ts';
 import type { QuotaGroup } from './group.ts';
 import type { PoolKey } from './key.ts';
-import type { LearnedLimitData } from './learned-limit.ts';
+import type { LearnedLimit, LearnedLimitData } from './learned-limit.ts';
 import { LimitNews } from './limit-news.ts';
 
 /** What is shared of a pool beside quotas and gates. */
@@ -55,8 +55,11 @@ export class SharedFacts {
 
   /** An answer has told limits, of one model or of all. */
   heard(group: QuotaGroup, model: string | undefined): void {
+    const limits = group.learned?.of(model);
     const now = this.clock.now();
-    if (group.learned?.of(model).some(limit => this.news.isNews(limit, now))) this.tellLimits(group, model);
+    if (!limits?.some(limit => this.news.isNews(limit, now))) return;
+    this.store.note(this.noteOfLimits(group, model, limits), false);
+    for (const limit of limits) this.news.note(limit);
   }
 
   /** A person has said that the limits of the group are out of date. */
@@ -86,7 +89,9 @@ export class SharedFacts {
       }
     }
     for (const group of this.host.quotaGroups()) {
-      for (const model of group.learned?.keys() ?? []) yield this.noteOfLimits(group, model);
+      const { learned } = group;
+      if (!learned) continue;
+      for (const model of learned.keys()) yield this.noteOfLimits(group, model, learned.of(model));
     }
   }
 
@@ -115,17 +120,12 @@ export class SharedFacts {
     for (const limit of group.learned?.of(model) ?? []) this.news.note(limit);
   }
 
-  private tellLimits(group: QuotaGroup, model: string | undefined): void {
-    this.store.note(this.noteOfLimits(group, model), false);
-    for (const limit of group.learned?.of(model) ?? []) this.news.note(limit);
-  }
-
   private noteOfHeld(key: PoolKey): Note {
     return { about: 'held', member: this.names.nameOf(key), held: key.held !== undefined };
   }
 
-  private noteOfLimits(group: QuotaGroup, model: string | undefined): Note {
-    const limits = (group.learned?.of(model) ?? []).map(({ figures: { heardFrom, ...figures } }) => {
+  private noteOfLimits(group: QuotaGroup, model: string | undefined, learned: readonly LearnedLimit[]): Note {
+    const limits = learned.map(({ figures: { heardFrom, ...figures } }) => {
       const key = [...group.members()].find(({ id }) => id === heardFrom);
       return { ...figures, ...(key && { heardFrom: this.names.nameOf(key) }) };
     });

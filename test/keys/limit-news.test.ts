@@ -45,6 +45,27 @@ test('in a new window nothing is news before half of the limit is used', () => {
   }
 });
 
+test('of a limit whose size nobody names what is left is told as well, window by window', () => {
+  const [news, limit] = [new LimitNews(), new LearnedLimit('requests', undefined)];
+  const told = (remaining: number, now: number): boolean => {
+    const reading = { counts: 'requests', remaining, resetAt: now + 60_000 };
+    limit.hear(reading, { ordinal: ordinal++, key: { id: 'ann' } }, NOBODY, now, undefined);
+    return tell(news, limit, now);
+  };
+  expect([told(10, NOW), told(6, NOW), told(5, NOW), told(4, NOW)]).toEqual([true, false, true, false]);
+  expect(told(10, NOW + 60_000)).toBe(true);
+});
+
+test('figures that come for a limit that was only named are news', () => {
+  const [news, limit] = [new LimitNews(), new LearnedLimit('requests', undefined)];
+  hear(limit, undefined);
+  expect(tell(news, limit)).toBe(true);
+  hear(limit, 90);
+  expect(tell(news, limit)).toBe(false);
+  hear(limit, 40);
+  expect(tell(news, limit)).toBe(true);
+});
+
 test('of a limit that is only named its size is told, once', () => {
   const [news, limit] = [new LimitNews(), new LearnedLimit('requests', undefined)];
   hear(limit, undefined);

@@ -138,6 +138,39 @@ describe('groups that answers tell', () => {
   });
 });
 
+describe('groups that answers tell, where guards differ', () => {
+  const named = { 'anthropic-organization-id': 'org-7' };
+
+  test('a key whose figures show that it is apart is so for all', async () => {
+    const [one, other] = [guardOf(), guardOf()];
+    await other.keysOf(1);
+    for (const keyId of ['ann', 'ben']) await ask(one, named, { keyId });
+    await expect.poll(() => reportOf(other, 'ben')?.group).toBe('org-7');
+    await ask(one, { ...named, ...figures(5) }, { keyId: 'ann' });
+    await ask(one, { ...named, ...figures(40), 'x-ratelimit-limit-requests': '50' }, { keyId: 'ben' });
+    await expect.poll(() => reportOf(other, 'ben')?.group).not.toBe('org-7');
+    expect(reportOf(other, 'ann')?.group).toBe('org-7');
+    expect(reportOf(one, 'ben')?.group).toBe(reportOf(other, 'ben')?.group);
+  });
+
+  test('a limit holds for the keys there are, whoever it was heard from; what is said of others is passed over', async () => {
+    const one = guardOf();
+    const other = guardOf({ keys: [key('ben'), key('cleo')] });
+    await other.keysOf(1);
+    await ask(one, figures(7), { keyId: 'ann' });
+    for (const keyId of ['ann', 'ben']) await ask(one, named, { keyId });
+    one.guard.keys.disable('openai', 'ann');
+    await ask(one, { ...named, ...figures(0) }, { keyId: 'ben' });
+    await expect.poll(() => states(other)).toEqual({ ben: 'exhausted', cleo: 'ready' });
+    expect(await other.keysOf(2)).toEqual(['cleo', 'cleo']);
+    // A key of its own, of which the group was declared here, stays where a person has put it.
+    const declared = guardOf({ keys: [key('ben', { group: 'mine' })] });
+    await declared.keysOf(1);
+    expect(reportOf(declared, 'ben')?.group).toBe('mine');
+    declared.guard.keys.resetCooldown('openai', 'ben');
+  });
+});
+
 describe('a key that a person has taken out', () => {
   test('is out in all guards, those that begin later as well, until a person puts it back in any', async () => {
     const [one, other] = [guardOf(), guardOf()];
@@ -172,6 +205,7 @@ test('Redis is emptied, or away: what was said meanwhile and before is told when
   const [one, other] = [guards[0]!, guards[1]!];
   try {
     await Promise.all([one.keysOf(1), other.keysOf(1)]);
+    await ask(one, { 'anthropic-organization-id': 'org-7' }, { keyId: 'cleo' });
     one.guard.keys.disable('openai', 'ann');
     await other.heard('key', ({ keyId, to }) => keyId === 'ann' && to === 'disabled');
     await own.kill();
@@ -183,6 +217,7 @@ test('Redis is emptied, or away: what was said meanwhile and before is told when
     await expect.poll(() => learned(other, 'cleo')).toMatchObject([{ left: 0 }]);
     const late = sharedGuard({ url: own.url, ...PATIENT }, { keys: [key('ann'), key('ben'), key('cleo')] });
     await expect.poll(() => states(late)).toEqual({ ann: 'disabled', ben: 'disabled', cleo: 'exhausted' });
+    expect(reportOf(late, 'cleo')?.group).toBe('org-7');
   } finally {
     closeGuards();
     await own.close();
@@ -213,6 +248,21 @@ test('nothing in Redis, said to it or by it, shows a secret, a key or a provider
   expect(said.filter(text => text.includes('held:')).length).toBeGreaterThan(2);
   expect(said.join('\n')).not.toMatch(/secret-of|\bann\b|\bben\b|openai/);
 });
+
+test('many at once are told, and the store is asked for them, without one being lost', async () => {
+  const many = { keys: Array.from({ length: 250 }, (_, i) => key(`key-${i}`)) };
+  const one = guardOf(many);
+  for (let i = 0; i < 249; i++) one.guard.keys.disable('openai', `key-${i}`);
+  await one.keysOf(1);
+  const client = redis.client();
+  await expect.poll(async () => {
+    const [name = ''] = await client.keys(`${redis.prefix}*:s`);
+    return client.hlen(name);
+  }, { timeout: 20_000 }).toBe(249);
+  client.disconnect();
+  const late = guardOf(many);
+  expect(new Set(await late.keysOf(5))).toEqual(new Set(['key-249']));
+}, LONG_MS);
 
 describe('notes that nobody can read', () => {
   test.each([

@@ -1,3 +1,4 @@
+import { Redis } from 'ioredis';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import { held, httpError, networkError, rejectionOf } from '../guard/support.ts';
 import { closeGuards, PATIENT, sharedGuard } from '../support/redis/shared-guard.ts';
@@ -156,6 +157,17 @@ describe('states of keys', () => {
     probe.finish('good');
     expect(await Promise.all(calls)).toEqual(['good', 'good']);
   });
+});
+
+test('a client that gives its names a prefix shares with those that do not: the store names what is its own', async () => {
+  const client = new Redis(redis.url, { keyPrefix: 'app:', lazyConnect: true });
+  const two = { keys: [key('ann'), key('ben')] };
+  const [one, other] = [sharedGuard({ client, prefix: redis.prefix, ...PATIENT }, two), guardOf(two)];
+  await Promise.all([one.keysOf(1), other.keysOf(1)]);
+  one.guard.keys.disable('openai', 'ann');
+  await other.heard('key', ({ keyId, to }) => keyId === 'ann' && to === 'disabled');
+  other.guard.keys.enable('openai', 'ann');
+  await one.heard('key', ({ keyId, to }) => keyId === 'ann' && to === 'ready');
 });
 
 test('a provider that one guard leaves alone is left alone by all, until one finds it well', async () => {
