@@ -36,6 +36,7 @@ export type {
   AttemptEvent,
   BreakerEvent,
   CallEvent,
+  ChoiceEvent,
   FailoverEvent,
   FallbackEvent,
   GuardEventName,

@@ -152,7 +152,7 @@ async function failTimes(times: number, call: Action): Promise<void> {
 }
 
 function ourBreaker(clock: ManualClock): ProviderBreaker {
-  return new ProviderBreaker({ failureThreshold: THRESHOLD, recoveryTimeMs: RECOVERY_MS }, clock, ignore);
+  return new ProviderBreaker({ failureThreshold: THRESHOLD, recoveryTimeMs: RECOVERY_MS, onOpen: 'reject', maxWaitMs: 0 }, clock, ignore);
 }
 
 function ignore(): void {

@@ -75,6 +75,8 @@ export class Call implements SlotHolder {
   session: string | undefined = undefined;
   /** The breaker's epoch the call votes in; undefined where it has no vote. */
   breakerEpoch: number | undefined = undefined;
+  /** The provider's silence that the call was counted in; see ProviderBreaker. */
+  silence = 0;
   /** The one call a half-open breaker has let through. */
   isProbe = false;
   holdsSlot = false;

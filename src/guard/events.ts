@@ -1,5 +1,6 @@
 import type { KeyChange } from '../keys/settlement.ts';
 import { ConfigError, type AttemptRecord } from './errors.ts';
+import type { KeyExplanation } from './explain.ts';
 
 /** A call has ended. */
 export interface CallEvent {
@@ -25,6 +26,22 @@ export interface AttemptEvent extends AttemptRecord {
   /** 1 for the first attempt of its call. */
   readonly attempt: number;
   readonly ok: boolean;
+}
+
+/** A key was chosen for an attempt, or none was to be had. Costs time with every key of the pool while it is heard. */
+export interface ChoiceEvent {
+  readonly provider: string;
+  readonly model: string | undefined;
+  readonly pool: string;
+  /** 1 for the first attempt of its call. */
+  readonly attempt: number;
+  /** Undefined where no key was to be had: the call waits, or goes elsewhere. */
+  readonly keyId: string | undefined;
+  /** Why each key was or was not chosen, as it was at that moment. A store that is shared may choose another one. */
+  readonly keys: readonly KeyExplanation[];
+  readonly userId: string | undefined;
+  readonly sessionId: string | undefined;
+  readonly tags: readonly string[];
 }
 
 /** A key, one model of a key, or a group has changed its state. */
@@ -77,6 +94,7 @@ export interface RotationEvent {
 export interface GuardEvents {
   call: CallEvent;
   attempt: AttemptEvent;
+  choice: ChoiceEvent;
   key: KeyEvent;
   failover: FailoverEvent;
   fallback: FallbackEvent;
@@ -92,6 +110,7 @@ export type Listener<Name extends GuardEventName> = (event: GuardEvents[Name]) =
 const EVENT_NAMES: readonly GuardEventName[] = [
   'call',
   'attempt',
+  'choice',
   'key',
   'failover',
   'fallback',

@@ -380,7 +380,7 @@ export class ExecutionGuard {
         queue.enabled ? admissionStage(runtime) : undefined,
         hasRules ? rateLimitStage(runtime) : undefined,
         fallbackStage(runtime, this.#routes),
-        circuitBreaker.enabled ? circuitBreakerStage : undefined,
+        circuitBreaker.enabled ? circuitBreakerStage(runtime) : undefined,
         retryStage(runtime),
         queue.enabled ? queueSlotStage(runtime) : undefined,
         finalCheckStage(runtime, circuitBreaker.enabled),

@@ -68,6 +68,25 @@ function explainKey(key: PoolKey, chosen: PoolKey | undefined, pool: Pool, deman
   };
 }
 
+/**
+ * Looks at the keys before one of them is taken for an attempt. What it returns says why that one was, and why each
+ * other one was not.
+ *
+ * @param tried keys the call has tried
+ */
+export function explainChoice(
+  pool: Pool,
+  demand: Demand,
+  tried: ReadonlySet<PoolKey> | undefined,
+): (chosen: PoolKey | undefined) => KeyExplanation[] {
+  const before = [...pool.keys()].map(key => ({ key, ...explainKey(key, undefined, pool, demand) }));
+  return chosen =>
+    before.map(({ key, ...explanation }) => {
+      if (key === chosen) return { ...explanation, chosen: true, why: whyReady(key, chosen, pool, demand), until: undefined };
+      return tried?.has(key) && explanation.state === 'ready' ? { ...explanation, why: 'tried in this call' } : explanation;
+    });
+}
+
 export function explainPool(
   name: string,
   provider: ProviderState | undefined,

@@ -2,6 +2,7 @@ import { EventEmitter } from 'node:events';
 import CircuitBreaker from 'opossum';
 import type { Clock } from '../clock.ts';
 import { DAY_MS } from '../faults/durations.ts';
+import { WaitLine } from '../keys/wait-line.ts';
 
 export type BreakerState = 'CLOSED' | 'OPEN' | 'HALF_OPEN';
 
@@ -19,6 +20,8 @@ export interface BreakerSettings {
   /** Failed calls in a row that open the breaker. */
   readonly failureThreshold: number;
   readonly recoveryTimeMs: number;
+  readonly onOpen: 'reject' | 'wait';
+  readonly maxWaitMs: number;
 }
 
 type Probe = () => Promise<Vote>;
@@ -32,6 +35,18 @@ const LONGEST_BAN_MS = 31 * DAY_MS;
 /** A probe that has not ended by then is taken for lost: another one may go. */
 const LEAST_PROBE_MS = 60_000;
 
+/**
+ * Where calls wait for an open breaker, none is lost by it: a provider that has answered nobody for so long, of so many
+ * calls, is left alone however many retries those have left, and asked again soon.
+ * See docs/decisions/0011-what-the-simulator-taught.md.
+ */
+const SILENT_MS = 1000;
+const LEAST_UNANSWERED = 5;
+const FIRST_RECOVERY_MS = 5000;
+
+/** A clock that goes back further than this was set. */
+const JITTER_MS = 5000;
+
 /** opossum rotates statistics on a timer of its own unless it is given an emitter; ours never fires. */
 const noRotation = new EventEmitter().setMaxListeners(0);
 
@@ -43,7 +58,7 @@ const noRotation = new EventEmitter().setMaxListeners(0);
  * call that began before the breaker opened must not close it.
  */
 export class ProviderBreaker {
-  private settings: BreakerSettings;
+  settings: BreakerSettings;
   private readonly clock: Clock;
   private readonly onChange: (state: BreakerState) => void;
   private failures = 0;
@@ -55,6 +70,15 @@ export class ProviderBreaker {
   private epoch = 0;
   private circuit: ProbeCircuit | undefined;
   private probeUntil = 0;
+  /** Calls that have failed since the provider last answered, and when the first of them did. */
+  private failing = 0;
+  private silentSince = 0;
+  /** Calls counted in an earlier silence are counted anew. */
+  private silence = 1;
+  /** How long it stays open next, when it was opened early. */
+  private recoveryMs = Infinity;
+  /** Calls that wait for it to close. */
+  private waiting: WaitLine | undefined;
   /** What the listener was told last: a probe after an unclear one is no new state. */
   private told: BreakerState = 'CLOSED';
 
@@ -68,6 +92,7 @@ export class ProviderBreaker {
   configure(settings: BreakerSettings): void {
     this.settings = settings;
     this.shorten();
+    this.waiting?.announce();
   }
 
   get isClosed(): boolean {
@@ -91,6 +116,56 @@ export class ProviderBreaker {
     return this.epoch;
   }
 
+  /** Those who wait for the provider. They are woken when its state changes, and one of them when a probe may go. */
+  get line(): WaitLine {
+    return (this.waiting ??= new WaitLine(this.clock, (now, due = now) => {
+      // So late it would be, had nobody set the clock back.
+      if (due - now > JITTER_MS) this.setBack(due - now);
+    }));
+  }
+
+  get isAwaited(): boolean {
+    return this.waiting !== undefined && this.waiting.size > 0;
+  }
+
+  /** A call may go: as a probe, where it is not closed. */
+  get isFree(): boolean {
+    return this.openUntil === 0 || (!this.isProbing && this.retryAfterMs === 0);
+  }
+
+  /** When a probe may go that is not out yet, or is taken for lost. */
+  get nextProbeAt(): number {
+    return this.isProbing ? this.probeUntil : this.clock.now() + this.retryAfterMs;
+  }
+
+  /** A probe is out that may still be answered. */
+  get isProbing(): boolean {
+    return this.circuit !== undefined && !this.circuit.pendingClose && this.clock.now() < this.probeUntil;
+  }
+
+  /**
+   * An attempt has failed by the provider's fault; its call may try again.
+   *
+   * @param silence what this returned for the call's last failure
+   */
+  unanswered(silence: number, now: number): number {
+    const { silence: current } = this;
+    if (this.openUntil > 0) return silence;
+    if (silence !== current && this.failing++ === 0) this.silentSince = now;
+    if (this.failing >= LEAST_UNANSWERED && now - this.silentSince >= SILENT_MS) {
+      this.recoveryMs = FIRST_RECOVERY_MS;
+      this.trip();
+    }
+    return current;
+  }
+
+  /** The provider has answered somebody. */
+  answered(): void {
+    if (this.failing === 0) return;
+    this.failing = 0;
+    this.silence++;
+  }
+
   /** The vote of a call that was made while the breaker was closed. */
   vote(vote: Vote, epoch: number): void {
     if (epoch !== this.epoch || vote === 'none') return;
@@ -102,6 +177,9 @@ export class ProviderBreaker {
   ban(until: number): void {
     this.bannedUntil = Math.max(this.bannedUntil, until);
     this.trip();
+    // The provider knows better than the settings when it answers again.
+    this.openUntil = Math.min(this.openUntil, this.bannedUntil);
+    this.waiting?.announce();
   }
 
   /** Another process has found the provider failing. */
@@ -131,6 +209,7 @@ export class ProviderBreaker {
     if (vote === 'success') this.reset();
     else if (vote === 'failure') this.trip();
     else this.discardCircuit();
+    this.waiting?.announce();
     return true;
   }
 
@@ -140,8 +219,11 @@ export class ProviderBreaker {
     this.failures = 0;
     this.openUntil = 0;
     this.bannedUntil = 0;
+    this.recoveryMs = Infinity;
+    this.answered();
     this.discardCircuit();
     this.tell('CLOSED');
+    this.waiting?.announce();
   }
 
   /** Undefined where it is closed, and nothing has failed of late. */
@@ -158,6 +240,14 @@ export class ProviderBreaker {
     this.bannedUntil = Math.min(bannedUntil, this.clock.now() + LONGEST_BAN_MS);
     this.discardCircuit();
     this.tell(this.state);
+    this.waiting?.announce();
+  }
+
+  private setBack(byMs: number): void {
+    this.openUntil -= byMs;
+    this.bannedUntil -= byMs;
+    this.probeUntil -= byMs;
+    this.waiting?.setBack(byMs);
   }
 
   private shorten(): void {
@@ -169,7 +259,9 @@ export class ProviderBreaker {
   private trip(): void {
     this.epoch++;
     this.failures = 0;
-    this.openUntil = this.clock.now() + this.settings.recoveryTimeMs;
+    this.openUntil = this.clock.now() + Math.min(this.settings.recoveryTimeMs, this.recoveryMs);
+    this.recoveryMs *= 2;
+    this.answered();
     this.discardCircuit();
     this.tell('OPEN');
   }

@@ -40,6 +40,8 @@ export class ProviderState implements Member {
   fallbacksTo = 0;
   /** Smoothed, in ms. */
   responseTimeMs = 0;
+  /** Smoothed too: by how much answers come earlier or later than that. */
+  private deviationMs = 0;
   /** Smoothed share of failed calls, 0 to 1. */
   errorRate = 0;
 
@@ -59,9 +61,20 @@ export class ProviderState implements Member {
     this.totalRequests++;
     this.failureCount = 0;
     this.lastFailureAt = 0;
-    this.responseTimeMs =
-      this.responseTimeMs === 0 ? durationMs : this.responseTimeMs + 0.2 * (durationMs - this.responseTimeMs);
+    if (this.responseTimeMs === 0) {
+      this.responseTimeMs = durationMs;
+      this.deviationMs = durationMs / 2;
+    } else {
+      const byMs = durationMs - this.responseTimeMs;
+      this.responseTimeMs += 0.2 * byMs;
+      this.deviationMs += 0.2 * (Math.abs(byMs) - this.deviationMs);
+    }
     this.errorRate -= 0.1 * this.errorRate;
+  }
+
+  /** Few answers take longer, in ms; 0 before the first one. As TCP has it: https://www.rfc-editor.org/rfc/rfc6298 */
+  get answerTimeMs(): number {
+    return this.responseTimeMs + 4 * this.deviationMs;
   }
 
   failed(now: number): void {

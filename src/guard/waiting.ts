@@ -65,12 +65,21 @@ function tell({ events }: Runtime, { provider }: Call, what: 'waiting' | 'starte
 }
 
 /**
- * Until when the call may wait for a key of the pool. A call that says how long it may take waits for as long; a pool
- * that never waits never does.
+ * The last moment to begin a call that has a deadline: an answer takes its time, and begun any later the call would
+ * spend quota and end without one.
+ */
+export function lastBegin({ deadlineAt, provider, startedAt }: Call): number {
+  // Some calls take less than others did.
+  return deadlineAt - Math.min(provider.answerTimeMs, (deadlineAt - startedAt) / 2);
+}
+
+/**
+ * Until when the call may wait for a key of the pool. A call that says how long it may take waits for as long as there is
+ * time for an answer; a pool that never waits never does.
  */
 export function keyWaitLimit(call: Call, pool: Pool, now: number): number {
   const { maxWaitMs } = pool.settings;
-  if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return call.deadlineAt;
+  if (maxWaitMs > 0 && call.deadlineAt !== Infinity) return lastBegin(call);
   call.waitLimitAt ??= pool.toSteady(now + maxWaitMs);
   return pool.fromSteady(call.waitLimitAt);
 }
@@ -94,6 +103,7 @@ function kindOf(call: Call, { limitsTokens }: Pool): unknown {
   return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
 }
 
-function aimOf({ model, options, provider }: Call): Aim {
-  return { model, gateway: options.skipQueue ? undefined : provider.lane };
+/** One that was refused by a key, and waits for another, does not wait longer than those who came later. */
+function aimOf({ model, options, origin, provider }: Call): Aim {
+  return { model, gateway: options.skipQueue ? undefined : provider.lane, since: origin.startedAt };
 }

@@ -3,6 +3,7 @@ import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
 import { LearnedQuota, NAMELESS, type LearnedData } from './learned-quota.ts';
 import type { LearnedLimitData, UnderWay } from './learned-limit.ts';
+import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
 import type { SharedShortage } from './shared-shortage.ts';
 
@@ -108,14 +109,17 @@ export class QuotaGroup extends Gated {
   }
 
   /**
-   * What was leased after `lease` for the model, or for any where it is undefined, is still under way, and has not been
-   * answered: a stream that has begun has told its figures.
+   * What the provider may have counted after `lease`, for the model, or for any where it is undefined: it is still under
+   * way, and has not been answered. A stream that has begun has told its figures.
    */
   underWaySince(lease: Lease, model: string | undefined): UnderWay {
     let requests = 0;
     let tokens = 0;
-    for (let each = this.newest; each && each.ordinal > lease.ordinal; each = each.older) {
-      if (each.isHeard || (model !== undefined && (each.model ?? NAMELESS) !== model)) continue;
+    const since = lease.at - ON_THE_WAY_MS;
+    for (let each = this.newest; each && (each.ordinal > lease.ordinal || each.at > since); each = each.older) {
+      // One that is older, and was answered, has been counted.
+      if (each.ordinal <= lease.ordinal && each.isJudged) continue;
+      if (each === lease || each.isHeard || (model !== undefined && (each.model ?? NAMELESS) !== model)) continue;
       requests++;
       tokens += each.tokens;
     }

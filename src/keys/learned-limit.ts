@@ -1,8 +1,10 @@
 import { DAY_MS, HOUR_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { DayWindow } from './day-window.ts';
+import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
 import type { DayReset } from './quota.ts';
 import type { QuotaWindow } from './quota-window.ts';
+import { Refill } from './refill.ts';
 import { SlidingWindow } from './sliding-window.ts';
 
 /** Longer than a day no limit is believed that an answer speaks of by the way; without its size, an hour. */
@@ -25,6 +27,10 @@ export interface LearnedLimitData {
   readonly left?: number | undefined;
   readonly resetAt?: number | undefined;
   readonly spanMs?: number | undefined;
+  /** When `left` was true, and after how long one more is there. */
+  readonly leftAt?: number | undefined;
+  readonly refillMs?: number | undefined;
+  readonly retryAt?: number | undefined;
   readonly heardFrom?: string | undefined;
   /** What we counted ourselves; see {@link QuotaWindow.entries}. */
   readonly window?: readonly number[] | undefined;
@@ -32,6 +38,7 @@ export interface LearnedLimitData {
 
 /** A lease that was answered, as far as it matters here. */
 export interface Heard {
+  readonly at: number;
   readonly ordinal: number;
   readonly key: { readonly id: string };
 }
@@ -44,7 +51,8 @@ export interface Taken {
 
 /**
  * One limit of the provider's. Where its answers say what is left, we count down from one figure to the next, and know
- * after the reset no more than how much there is at most. Where they only tell the limit, we count all by ourselves.
+ * after the reset no more than how much there is at most; or at any time, where the figures show that it comes back bit
+ * by bit. Where they only tell the limit, we count all by ourselves.
  */
 export class LearnedLimit {
   readonly counts: string;
@@ -55,7 +63,13 @@ export class LearnedLimit {
   /** What the provider last said was left, `Infinity` where it did not say. */
   private remaining = Infinity;
   private left = Infinity;
+  /** When `left` was true. */
+  private leftAt = -Infinity;
   private resetAt = -Infinity;
+  /** The provider has said to come back then: one call finds out how much there is. */
+  private retryAt = Infinity;
+  private isAsking = false;
+  private readonly refill = new Refill();
   private windowMs: number | undefined = undefined;
   /** How far ahead the reset was when it was last told. */
   private spanMs = 0;
@@ -64,6 +78,9 @@ export class LearnedLimit {
   private window: QuotaWindow | undefined = undefined;
   /** The youngest lease whose answer was heard. */
   private heardOf = -1;
+  private heardAt = -Infinity;
+  /** When the first of the leases was made of which nobody knows in which order they have arrived. */
+  private togetherSince = -Infinity;
   /** The key that the last figure came from. */
   private heardFrom: string | undefined = undefined;
 
@@ -75,7 +92,7 @@ export class LearnedLimit {
 
   /**
    * @param lease the one that was answered
-   * @param until when the limit is whole again, where something surer than the reading tells
+   * @param until after a refusal, when to come back
    */
   hear(reading: LimitReading, lease: Heard, underWay: UnderWay, now: number, until: number | undefined): void {
     const { limit, remaining, windowMs } = reading;
@@ -84,26 +101,43 @@ export class LearnedLimit {
     if (limit !== undefined && limit > 0) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining === undefined) {
-      this.countOurselves();
+      this.countOurselves(now, until);
       return;
     }
     this.window = undefined;
     const left = remaining - this.weightOf(underWay.requests, underWay.tokens);
-    // Without a time there is no telling for how long the figure holds.
-    const told = until ?? reading.resetAt ?? (this.windowMs === undefined ? now : now + this.windowMs);
-    const resetAt = Math.min(told, now + (this.limit === undefined ? HOUR_MS : LONGEST_WINDOW_MS));
+    const retryAt = remaining === 0 && until !== undefined ? until : Infinity;
+    const resetAt = this.believed(reading, until, now);
     if (ordinal < this.heardOf && now < this.resetAt) {
       // An answer that comes late may know of more that was used, or speak of a window that is over.
-      if (Math.abs(resetAt - this.resetAt) <= SAME_RESET_MS) this.left = Math.min(this.left, left);
+      const isSame = Math.abs(resetAt - this.resetAt) <= SAME_RESET_MS;
+      if (isSame && this.refill.unitMs === undefined) this.left = Math.min(this.left, left);
       return;
+    }
+    if (this.limit !== undefined && reading.resetAt !== undefined) {
+      this.refill.hear(this.limit, this.limit - remaining, reading.resetAt, now - lease.at, now);
     }
     this.heardOf = Math.max(this.heardOf, ordinal);
     this.heardFrom = lease.key.id;
     this.isUncertain = false;
     this.remaining = remaining;
-    this.left = left;
+    const isTogether = lease.at < Math.min(this.heardAt, this.togetherSince + ON_THE_WAY_MS) && now < this.resetAt;
+    this.left = isTogether ? Math.min(left, this.refilled(now)) : left;
+    if (!isTogether) this.togetherSince = lease.at;
+    this.heardAt = now;
+    this.leftAt = now;
+    this.isAsking = false;
     this.resetAt = resetAt;
+    this.retryAt = Math.min(retryAt, resetAt);
     this.spanMs = Math.max(0, resetAt - now);
+  }
+
+  /** When the limit is whole again. */
+  private believed(reading: LimitReading, until: number | undefined, now: number): number {
+    // Without a time there is no telling for how long the figure holds.
+    const told = reading.resetAt ?? (this.windowMs === undefined ? (until ?? now) : now + this.windowMs);
+    const sure = reading.remaining === 0 && until !== undefined ? Math.max(told, until) : told;
+    return Math.min(sure, now + (this.limit === undefined ? HOUR_MS : LONGEST_WINDOW_MS));
   }
 
   /**
@@ -123,14 +157,17 @@ export class LearnedLimit {
 
   /** Nothing is under way any more. */
   settled(): void {
-    if (this.left < 1 && this.remaining > 0) this.isUncertain = true;
+    if (this.left < 1 && (this.remaining > 0 || this.isAsking)) this.isUncertain = true;
   }
 
   /** The earliest time a request of so many tokens fits. */
   availableAt(tokens: number, now: number): number {
     const needed = this.needed(tokens);
     if (this.window) return this.window.availableAt(needed, now);
-    return now >= this.resetAt || this.left >= needed || this.isUncertain ? now : this.resetAt;
+    if (now >= this.resetAt || this.left >= needed || this.isUncertain || now >= this.retryAt) return now;
+    const { unitMs } = this.refill;
+    const refilledAt = unitMs === undefined ? this.resetAt : Math.ceil(this.leftAt + (needed - this.left) * unitMs);
+    return Math.max(now, Math.min(refilledAt, this.resetAt, this.retryAt));
   }
 
   take(tokens: number, now: number): void {
@@ -143,11 +180,27 @@ export class LearnedLimit {
       if (this.limit === undefined || this.heardOf < 0) return;
       this.remaining = this.limit;
       this.left = this.limit;
+      this.leftAt = now;
       this.spanMs = this.windowMs ?? this.spanMs;
       this.resetAt = now + this.spanMs;
+    } else if (this.refill.unitMs !== undefined) {
+      this.left = this.refilled(now);
+      this.leftAt = Math.max(now, this.leftAt);
+      this.resetAt += weight * this.refill.unitMs;
+    }
+    if (now >= this.retryAt) {
+      this.retryAt = Infinity;
+      this.isAsking = true;
     }
     this.isUncertain = false;
     this.left -= weight;
+  }
+
+  /** How much is left, with what has come back since. */
+  private refilled(now: number): number {
+    const { unitMs } = this.refill;
+    if (unitMs === undefined || now <= this.leftAt) return this.left;
+    return Math.min(this.limit ?? Infinity, this.left + (now - this.leftAt) / unitMs);
   }
 
   /** Corrects what {@link take} has taken, unless the provider has spoken of it since. */
@@ -164,6 +217,8 @@ export class LearnedLimit {
 
   setBack(byMs: number): void {
     this.resetAt -= byMs;
+    this.leftAt -= byMs;
+    this.retryAt -= byMs;
   }
 
   /** Used and left of it, for stats. `left` and `resetAt` are undefined where the last figure is out of date. */
@@ -171,7 +226,7 @@ export class LearnedLimit {
     const { limit, window } = this;
     if (window) return { limit, left: Math.max(0, window.limit - window.used(now)), resetAt: undefined };
     if (now >= this.resetAt) return { limit, left: undefined, resetAt: undefined };
-    return { limit, left: Math.max(0, this.left), resetAt: this.resetAt };
+    return { limit, left: Math.max(0, Math.floor(this.refilled(now))), resetAt: this.resetAt };
   }
 
   snapshot(now: number): LearnedLimitData {
@@ -181,12 +236,14 @@ export class LearnedLimit {
 
   /** What the provider has told of it. */
   get figures(): LearnedLimitData {
-    const { counts, limit, windowMs, remaining, left, resetAt, spanMs, heardFrom } = this;
+    const { counts, limit, windowMs, remaining, left, leftAt, refill, resetAt, retryAt, spanMs, heardFrom } = this;
     return {
       counts,
       ...(limit !== undefined && { limit }),
       ...(windowMs !== undefined && { windowMs }),
-      ...(this.heardOf >= 0 && { remaining, left, resetAt, spanMs, heardFrom }),
+      ...(this.heardOf >= 0 && { remaining, left, leftAt, resetAt, spanMs, heardFrom }),
+      ...(refill.unitMs !== undefined && { refillMs: refill.unitMs }),
+      ...(retryAt !== Infinity && { retryAt }),
     };
   }
 
@@ -195,11 +252,12 @@ export class LearnedLimit {
    *
    * @param heardOf no lease that is under way, or is to come, is so young
    */
-  adopt({ limit, windowMs, remaining, left, resetAt, spanMs = 0, heardFrom }: LearnedLimitData, heardOf: number, now: number): void {
+  adopt(data: LearnedLimitData, heardOf: number, now: number): void {
+    const { limit, windowMs, remaining, left, resetAt } = data;
     if (limit !== undefined && limit > 0) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining === undefined || left === undefined || resetAt === undefined) {
-      if (this.heardOf < 0) this.countOurselves();
+      if (this.heardOf < 0) this.countOurselves(now, undefined);
       return;
     }
     const until = Math.min(resetAt, now + LONGEST_WINDOW_MS);
@@ -213,40 +271,51 @@ export class LearnedLimit {
       }
     }
     this.window = undefined;
-    this.heardOf = Math.max(this.heardOf, heardOf);
-    this.heardFrom = heardFrom;
     this.isUncertain = false;
-    this.remaining = remaining;
-    this.left = left;
-    this.resetAt = until;
-    this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);
+    this.takeOver(data, remaining, left, until, Math.max(this.heardOf, heardOf), now);
   }
 
   /** @param heardOf no lease that is under way, or is to come, is so young */
   restore(data: LearnedLimitData, heardOf: number, now: number): void {
-    const { limit, windowMs, remaining, left, resetAt, spanMs = 0, heardFrom, window } = data;
+    const { limit, windowMs, remaining, left, resetAt, window } = data;
     if (limit !== undefined && limit > 0) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining !== undefined && left !== undefined && resetAt !== undefined) {
-      this.heardOf = heardOf;
-      this.remaining = remaining;
-      this.left = left;
-      this.resetAt = Math.min(resetAt, now + LONGEST_WINDOW_MS);
-      this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);
-      this.heardFrom = heardFrom;
+      this.takeOver(data, remaining, left, Math.min(resetAt, now + LONGEST_WINDOW_MS), heardOf, now);
       this.settled();
     }
     if (!window) return;
-    this.countOurselves();
+    this.countOurselves(now, undefined);
     this.window?.restore(window, now);
   }
 
-  private countOurselves(): void {
+  private takeOver(data: LearnedLimitData, remaining: number, left: number, resetAt: number, heardOf: number, now: number): void {
+    const { heardFrom, leftAt = now, refillMs, retryAt = Infinity, spanMs = 0 } = data;
+    this.heardOf = heardOf;
+    this.heardFrom = heardFrom;
+    this.remaining = remaining;
+    this.left = left;
+    this.leftAt = Math.min(leftAt, now);
+    this.refill.unitMs = refillMs;
+    this.retryAt = retryAt;
+    this.resetAt = resetAt;
+    this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);
+  }
+
+  private countOurselves(now: number, until: number | undefined): void {
     const { dayReset, limit, windowMs } = this;
     if (limit === undefined || windowMs === undefined) return;
     const isDay = windowMs === DAY_MS && dayReset !== undefined;
-    this.window ??= isDay ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, windowMs);
-    this.window.limit = limit;
+    if (this.window) {
+      this.window.limit = limit;
+      return;
+    }
+    this.window = isDay ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, windowMs + ON_THE_WAY_MS);
+    if (until === undefined || isDay) return;
+    // It is used up, and nobody has counted when: the first use is as long ago as it takes to come back, the others are
+    // taken to be of this moment.
+    const first = Math.min(1, limit);
+    this.window.restore([Math.min(now, until - windowMs - ON_THE_WAY_MS), first, now, limit - first], now);
   }
 
   /** A call larger than the whole limit is the provider's to refuse. */

@@ -375,7 +375,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     let hasMore = this.line.size > 0;
     for (const reading of limits) {
       if (!isPlain(reading.counts)) continue;
-      learned.hear(about, reading, lease, underWay, now, reading.remaining === 0 ? until : undefined);
+      learned.hear(about, reading, lease, underWay, now, until);
       if (reading.counts.startsWith('tokens')) this.hasTokenLimits = true;
       const used = usedOf(reading, underWay);
       if (used === undefined) continue;

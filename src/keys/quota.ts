@@ -2,6 +2,7 @@ import { DAY_MS, MINUTE_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { NAMELESS } from './learned-quota.ts';
 import { DayWindow } from './day-window.ts';
+import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
 
@@ -54,8 +55,8 @@ export class Quota {
     this.concurrency = partOf(limits.concurrency, share) ?? Infinity;
     this.share = share;
     const perDay = (limit: number): QuotaWindow =>
-      dayReset ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, DAY_MS);
-    const perMinute = (limit: number): QuotaWindow => new SlidingWindow(limit, MINUTE_MS);
+      dayReset ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, DAY_MS + ON_THE_WAY_MS);
+    const perMinute = (limit: number): QuotaWindow => new SlidingWindow(limit, MINUTE_MS + ON_THE_WAY_MS);
     this.rpm = windowFor(partOf(limits.rpm, share), previous?.rpm, perMinute);
     this.rpd = windowFor(partOf(limits.rpd, share), previous?.rpd, perDay);
     this.tpm = windowFor(partOf(limits.tpm, share), previous?.tpm, perMinute);

@@ -8,8 +8,8 @@ import type { PoolKey } from './key.ts';
 import type { Lease } from './lease.ts';
 import { makeRoom } from './make-room.ts';
 
-/** A disabled key is probed again after ten times the first cool-down. */
-const DISABLED_FACTOR = 10;
+/** A disabled key is probed again after twenty times the first cool-down. */
+const DISABLED_FACTOR = 20;
 /** A fault's own default cool-down doubles up to this many times its length. */
 const MAX_DOUBLING = 64;
 /** Keys remembered as refused together with others; the oldest is forgotten first. */

@@ -42,6 +42,8 @@ export interface Aim {
   /** What it may have to wait at on its way to try. */
   readonly gateway?: object | undefined;
   readonly model?: string | undefined;
+  /** When it came, if that is not now. */
+  readonly since?: number | undefined;
 }
 
 interface Waiter {
@@ -50,6 +52,7 @@ interface Waiter {
   readonly gateway: object | undefined;
   readonly model: string | undefined;
   readonly priority: number;
+  readonly since: number;
   limitAt: number;
   /** Set while it waits; not while it tries. */
   resolve: ((end: WaitEnd) => void) | undefined;
@@ -65,7 +68,7 @@ interface Waiter {
 export class WaitLine {
   private readonly clock: Clock;
   private readonly look: Look | undefined;
-  /** In order of priority, then of arrival. */
+  /** In order of priority, then of when they came. */
   private readonly waiters: Waiter[] = [];
   private readonly kinds = new Map<unknown, Kind>();
   /** How many ask for each. */
@@ -102,14 +105,14 @@ export class WaitLine {
   }
 
   /** @param kindName the same for all who want the same, of whatever type */
-  join(priority: number, limitAt: number, kindName?: unknown, { gateway, model }: Aim = {}): Place {
+  join(priority: number, limitAt: number, kindName?: unknown, { gateway, model, since = this.clock.now() }: Aim = {}): Place {
     this.models.set(model, (this.models.get(model) ?? 0) + 1);
     let kind = this.kinds.get(kindName);
     if (!kind) this.kinds.set(kindName, (kind = { waiters: 0, blockedUntil: -Infinity, seen: 0 }));
     kind.waiters++;
-    const waiter: Waiter = { kindName, kind, gateway, model, priority, limitAt, resolve: undefined, isAside: false };
+    const waiter: Waiter = { kindName, kind, gateway, model, priority, since, limitAt, resolve: undefined, isAside: false };
     let index = this.waiters.length;
-    while (index > 0 && this.waiters[index - 1]!.priority < priority) index--;
+    while (index > 0 && comesAfter(this.waiters[index - 1]!, waiter)) index--;
     this.waiters.splice(index, 0, waiter);
     this.cursor = Math.min(this.cursor, index);
     return {
@@ -241,6 +244,10 @@ export class WaitLine {
     this.timer = undefined;
     this.timerAt = Infinity;
   }
+}
+
+function comesAfter(waiter: Waiter, { priority, since }: Waiter): boolean {
+  return waiter.priority < priority || (waiter.priority === priority && waiter.since > since);
 }
 
 function release(waiter: Waiter, end: WaitEnd): void {

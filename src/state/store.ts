@@ -111,7 +111,12 @@ export interface SharedLimit {
   readonly windowMs?: number | undefined;
   readonly remaining?: number | undefined;
   readonly left?: number | undefined;
+  /** When that was so. */
+  readonly leftAt?: number | undefined;
+  /** After how many ms one more is there, where it comes back bit by bit. */
+  readonly refillMs?: number | undefined;
   readonly resetAt?: number | undefined;
+  readonly retryAt?: number | undefined;
   readonly spanMs?: number | undefined;
   /** The name of the key whose answer it was. */
   readonly heardFrom?: string | undefined;

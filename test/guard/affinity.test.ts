@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import { ConfigError, NoKeyError, PoolExhaustedError } from '../../src/index.ts';
 import type { ExecuteOptions } from '../../src/guard/options.ts';
 import { benchOf, catching, fateOf, held, httpError, rejectionOf, settle } from './support.ts';
@@ -210,7 +211,7 @@ describe('what one key has made', () => {
         { id: 'ben', reason: 'does not have what the call uses' },
         { id: 'cleo', state: 'exhausted' },
       ],
-      retryAfterMs: 60_000,
+      retryAfterMs: 60_000 + ON_THE_WAY_MS,
     });
   });
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import { benchOf, fateOf, held, httpError, rejectionOf, scripted, settle } from './support.ts';
 
 const request = (body: unknown = { q: 1 }): { url: string; method: string; body: unknown } => ({
@@ -271,7 +272,7 @@ describe('what only the leader ran into is not shared', () => {
     const leading = rejectionOf(guard.execute(() => 'hasty', { ...asking, deadlineMs: 1000 }));
     const patient = guard.execute(() => 'mine', asking);
     expect(await leading).toMatchObject({ code: 'POOL_EXHAUSTED' });
-    await clock.advance(60_000);
+    await clock.advance(60_000 + ON_THE_WAY_MS);
     expect(await patient).toBe('mine');
   });
 });

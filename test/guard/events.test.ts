@@ -180,7 +180,7 @@ describe('listeners', () => {
 test('an event that does not exist, or a listener that cannot be called, is refused', () => {
   const { guard } = benchOf();
   const on = (...args: unknown[]): unknown => Reflect.apply(guard.on.bind(guard), undefined, args);
-  expect(() => on('keys', () => undefined)).toThrow('no event "keys"; there are call, attempt, key');
+  expect(() => on('keys', () => undefined)).toThrow('no event "keys"; there are call, attempt, choice, key');
   expect(() => on('constructor', () => undefined)).toThrow('no event "constructor"');
   expect(() => on('call', undefined)).toThrow('expected a function to call, found undefined');
 });

@@ -12,6 +12,7 @@ import {
   QueueFullError,
   RateLimitError,
 } from '../../src/index.ts';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import type { ExecutionGuardConfig } from '../../src/guard/config/types.ts';
 import type { CallContext } from '../../src/guard/options.ts';
 import { answerOf, fallbackBench, keyOf, type FallbackBench, type Reply } from './fallbacks-bench.ts';
@@ -231,11 +232,11 @@ describe('A call stays where it is', () => {
   test('while its request is to be tried again, even where that takes waiting for the key', async () => {
     const { call, clock, asked, replies } = fallbackBench({ a: { keys: [{ ...keyOf('a1'), limits: { rpm: 1 } }] }, b: ['b1'] }, {
       ...TO_B,
-      keyManagement: { maxWaitMs: 60_000 },
+      keyManagement: { maxWaitMs: 61_000 },
     });
     replies['a'] = [409, 'in the end'];
     const fate = call();
-    await clock.advance(60_000);
+    await clock.advance(60_000 + ON_THE_WAY_MS);
     expect(fate).toEqual({ state: 'resolved', value: 'in the end' });
     expect(asked).toEqual(['a/a1', 'a/a1']);
   });

@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import { PoolExhaustedError } from '../../src/guard/errors.ts';
 import type { CallContext, KeyLimits, Usage } from '../../src/index.ts';
 import { OK, PATTERN, poolBench, PROVIDER } from './keys-bench.ts';
@@ -28,11 +29,11 @@ describe('requests', () => {
     await clock.advance(20_000);
     expect((await ask()).state).toBe('resolved');
     expect((await ask()).value).toMatchObject({
-      retryAfterMs: 40_000,
+      retryAfterMs: 40_000 + ON_THE_WAY_MS,
       keys: [{ id: 'a', state: 'exhausted', reason: 'quota used up' }],
     });
     expect(quota()).toEqual({ rpm: { limit: 2, used: 2, left: 0 } });
-    await clock.advance(40_000);
+    await clock.advance(40_000 + ON_THE_WAY_MS);
     expect((await ask()).state).toBe('resolved');
     expect((await ask()).value).toBeInstanceOf(PoolExhaustedError);
   });
@@ -40,7 +41,7 @@ describe('requests', () => {
   test('per day of a provider without a day of its own are counted over any 24 hours', async () => {
     const { ask, clock } = oneKey({ rpd: 1 });
     await ask();
-    await clock.advance(86_399_999);
+    await clock.advance(86_400_000 + ON_THE_WAY_MS - 1);
     expect((await ask()).state).toBe('rejected');
     await clock.advance(1);
     expect((await ask()).state).toBe('resolved');
@@ -94,18 +95,18 @@ describe('tokens', () => {
   });
 
   test('a call too large for what is left waits; a smaller one does not', async () => {
-    const { ask, call, clock, guard } = oneKey({ tpm: 100 }, { maxWaitMs: 60_000 });
+    const { ask, call, clock, guard } = oneKey({ tpm: 100 }, { maxWaitMs: 61_000 });
     await ask({ tokens: 60 });
     const large = call({ tokens: 50 });
     await settle();
     expect(guard.explain(PROVIDER, { tokens: 50 }).keys[0]).toMatchObject({
       state: 'exhausted',
       why: 'token quota has no room for 50',
-      until: clock.now() + 60_000,
+      until: clock.now() + 60_000 + ON_THE_WAY_MS,
     });
     expect(await ask({ tokens: 40 })).toEqual(OK('a'));
     expect(large.state).toBe('pending');
-    await clock.advance(60_000);
+    await clock.advance(60_000 + ON_THE_WAY_MS);
     expect(large).toEqual(OK('a'));
   });
 
@@ -134,14 +135,14 @@ describe('tokens', () => {
     await clock.advance(1000);
     open[0]!.context.reportUsage({ inputTokens: 300 });
     expect(quota().tpm!.used).toBe(300);
-    await clock.advance(59_000);
+    await clock.advance(59_000 + ON_THE_WAY_MS);
     expect(quota().tpm!.used).toBe(0);
     open[0]!.context.reportUsage({ inputTokens: 500 });
     expect(quota().tpm!.used).toBe(0);
   });
 
   test('that were not used are free for those who wait', async () => {
-    const { start, open, call, ask } = oneKey({ tpm: 1000 }, { maxWaitMs: 60_000 });
+    const { start, open, call, ask } = oneKey({ tpm: 1000 }, { maxWaitMs: 61_000 });
     start({ tokens: 1000 });
     await settle();
     const waiting = call({ tokens: 400 });
@@ -303,7 +304,7 @@ describe('a group\'s limits', () => {
 
   test('of tokens hold for all its keys together, and are settled for all of them', async () => {
     const keys = [{ id: 'a', group: 'org' }, { id: 'b', group: 'org' }];
-    const { guard, ask, call } = poolBench(keys, { groups: { org: { limits: { tpm: 100, rpm: 50 } } }, maxWaitMs: 60_000 });
+    const { guard, ask, call } = poolBench(keys, { groups: { org: { limits: { tpm: 100, rpm: 50 } } }, maxWaitMs: 61_000 });
     let report!: (usage: Usage) => void;
     await guard.execute(({ reportUsage }) => (report = reportUsage), { providerName: PROVIDER, tokens: 90 });
     const waiting = call({ tokens: 50 });
@@ -378,7 +379,7 @@ test('whatever is reported, when and how often: the windows hold exactly what wa
         expect(key('a').quota.tpm!.used).toBe(held.reduce((sum, each) => sum + each, 0));
       }
       expect(key('a')).toMatchObject({ inFlight: 0, requests: callers.length, successes: callers.length });
-      await clock.advance(1000);
+      await clock.advance(1000 + ON_THE_WAY_MS);
       expect(key('a').quota).toMatchObject({ tpm: { used: 0 }, rpm: { used: 0 } });
     }),
     { numRuns: 60 },

@@ -1,6 +1,7 @@
 import { inspect } from 'node:util';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import { PoolExhaustedError } from '../../src/guard/errors.ts';
 import type { KeyConfig, KeyView, SelectionStrategy } from '../../src/index.ts';
 import { OK, PATTERN, poolBench, PROVIDER, type PoolBenchOptions } from './keys-bench.ts';
@@ -67,7 +68,7 @@ describe('priority', () => {
     const { ask, asked, clock } = poolBench([{ id: 'a', limits: { rpm: 1 } }, { id: 'backup', priority: 1 }]);
     await ask();
     await ask();
-    await clock.advance(60_000);
+    await clock.advance(60_000 + ON_THE_WAY_MS);
     await ask();
     expect(asked).toEqual(['a', 'backup', 'a']);
   });
@@ -269,7 +270,7 @@ describe('explain', () => {
       'g suspect false: suspect: unauthorized; last in line',
     ]);
     expect(explanation.keys.map(({ until }) => until)).toEqual([
-      clock.now() + 60_000, undefined, clock.now() + 60_000, undefined, undefined, undefined, undefined,
+      clock.now() + 60_000, undefined, clock.now() + 60_000 + ON_THE_WAY_MS, undefined, undefined, undefined, undefined,
     ]);
     expect(explanation.keys[0]!.mask).toBe('…');
   });

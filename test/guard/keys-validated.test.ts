@@ -25,7 +25,7 @@ describe('a pool with a validate function', () => {
     replies['a'] = [401, 'ok'];
     await ask();
     expect(asked()).toEqual([]);
-    await clock.advance(300_000);
+    await clock.advance(600_000);
     expect(guard.explain(PROVIDER)).toMatchObject({
       keyId: 'b',
       keys: [{ id: 'a', state: 'disabled', why: 'disabled: unauthorized; validated before its next use' }, {}],
@@ -60,7 +60,7 @@ describe('a pool with a validate function', () => {
       await ask();
       await ask();
     }
-    expect(spans).toEqual([300_000, 600_000, 1_200_000]);
+    expect(spans).toEqual([600_000, 1_200_000, 2_400_000]);
     expect(asked()).toEqual(['a', 'a', 'a']);
     expect(key('a')).toMatchObject({ state: 'disabled', reason: 'disabled: validation failed' });
   });
@@ -161,7 +161,7 @@ describe('a pool with a validate function', () => {
     replies['a'] = 401;
     await ask();
     expect(await guard.keys.test(PATTERN, 'a')).toBeUndefined();
-    expect(key('a')).toMatchObject({ state: 'disabled', until: clock.now() + 300_000 });
+    expect(key('a')).toMatchObject({ state: 'disabled', until: clock.now() + 600_000 });
   });
 });
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { PoolExhaustedError } from '../../src/index.ts';
 import type { CallContext } from '../../src/guard/options.ts';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import { benchOf, fateOf, held, httpError, rejectionOf, settle } from './support.ts';
 import type { Bench } from './support.ts';
 
@@ -124,8 +125,10 @@ describe('a key with nothing left, by the headers of an answer', () => {
     const bench = pool('openai', [KEYS[0]!]);
     const refused = httpError(429, { ...figures(0), 'retry-after': '6' });
     await rejectionOf(bench.guard.execute(() => Promise.reject(refused), { providerName: 'openai', model: 'gpt-4o' }));
-    expect(learnedOf(bench, 'ann')).toMatchObject([{ left: 0, resetAt: bench.clock.now() + 6000 }]);
-    await bench.clock.advance(6000);
+    expect(learnedOf(bench, 'ann')).toMatchObject([{ left: 0 }]);
+    await bench.clock.advance(5999);
+    expect(await rejectionOf(ask(bench, figures(1)))).toBeInstanceOf(PoolExhaustedError);
+    await bench.clock.advance(1);
     expect(await ask(bench, figures(1))).toBe('ann');
   });
 
@@ -168,7 +171,9 @@ describe('between two answers', () => {
     const first = held<Response>();
     const second = held<Response>();
     const options = { providerName: 'openai', model: 'gpt-4o' };
-    const calls = [first, second].map(({ fn }) => bench.guard.execute(fn, options));
+    const calls = [bench.guard.execute(first.fn, options)];
+    await bench.clock.advance(ON_THE_WAY_MS);
+    calls.push(bench.guard.execute(second.fn, options));
     await settle();
     // The provider has seen one request when it says that one more may come: that one is on its way.
     first.finish(new Response('fine', { headers: figures(1) }));
@@ -184,7 +189,9 @@ describe('between two answers', () => {
     const first = held<Response>();
     const second = held<Response>();
     const options = { providerName: 'openai', model: 'gpt-4o' };
-    const calls = [first, second].map(({ fn }) => bench.guard.execute(fn, options));
+    const calls = [bench.guard.execute(first.fn, options)];
+    await bench.clock.advance(ON_THE_WAY_MS);
+    calls.push(bench.guard.execute(second.fn, options));
     await settle();
     first.finish(new Response('fine', { headers: figures(1) }));
     await calls[0];
@@ -412,12 +419,13 @@ describe('a limit named in a refusal', () => {
     await bench.guard.execute(() => refusal(id, 'generate_content_free_tier_requests', '2'), options);
     await bench.clock.advance(10_000);
     await bench.guard.execute(() => 'fine', options);
-    await bench.clock.advance(30_000);
+    // When the other one was used, nobody has counted.
+    await bench.clock.advance(50_000 + ON_THE_WAY_MS);
     await bench.guard.execute(() => 'fine', options);
     expect(learnedOf(bench, 'ann', 'gemini')).toMatchObject([{ counts: 'requests', limit: 2, left: 0 }]);
     const error = await rejectionOf(bench.guard.execute(() => 'fine', options));
-    expect(error).toMatchObject({ retryAfterMs: 30_000 });
-    await bench.clock.advance(30_000);
+    expect(error).toMatchObject({ retryAfterMs: 10_000 });
+    await bench.clock.advance(10_000);
     expect(await bench.guard.execute(() => 'fine', options)).toBe('fine');
   });
 
@@ -436,10 +444,10 @@ describe('a limit named in a refusal', () => {
     const bench = gemini();
     const id = 'GenerateContentInputTokensPerModelPerMinute-FreeTier';
     await bench.guard.execute(() => refusal(id, 'generate_content_free_tier_input_token_count', '1000'), options);
-    await bench.clock.advance(10_000);
+    await bench.clock.advance(60_000 + ON_THE_WAY_MS);
     await bench.guard.execute(() => 'fine', { ...options, tokens: 900 });
     expect(await rejectionOf(bench.guard.execute(() => 'fine', { ...options, tokens: 200 }))).toMatchObject({
-      retryAfterMs: 60_000,
+      retryAfterMs: 60_000 + ON_THE_WAY_MS,
     });
     expect(await bench.guard.execute(() => 'fine', { ...options, tokens: 100 })).toBe('fine');
   });

@@ -12,6 +12,7 @@ import {
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import type { ExecutionGuardConfig, KeyConfig, KeyProviderConfig } from '../../src/guard/config/types.ts';
 import { ExecutionGuard } from '../../src/guard/execution-guard.ts';
 import type { KeyReport } from '../../src/guard/key-report.ts';
@@ -154,7 +155,7 @@ describe('after a restart', () => {
     const before = life(options);
     await before.call();
     const after = restart(before, options);
-    await clock.advance(MINUTE_MS - 1);
+    await clock.advance(MINUTE_MS + ON_THE_WAY_MS - 1);
     expect(await after.call()).toBeUndefined();
     await clock.advance(1);
     expect(await after.call()).toBe('a');

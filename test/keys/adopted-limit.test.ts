@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { LearnedLimit, type LearnedLimitData } from '../../src/keys/learned-limit.ts';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 
 const NOW = Date.UTC(2026, 10, 20, 12);
 const MINUTE_MS = 60_000;
@@ -15,7 +16,7 @@ function told(left: number, resetAt = NOW + MINUTE_MS, more: Partial<LearnedLimi
 
 function heard(left: number, resetAt = NOW + MINUTE_MS): LearnedLimit {
   const own = limit();
-  own.hear({ counts: 'requests', limit: 10, remaining: left, windowMs: MINUTE_MS, resetAt }, { ordinal: 3, key: { id: 'ann' } }, NOBODY, NOW, undefined);
+  own.hear({ counts: 'requests', limit: 10, remaining: left, windowMs: MINUTE_MS, resetAt }, { at: NOW, ordinal: 3, key: { id: 'ann' } }, NOBODY, NOW, undefined);
   return own;
 }
 
@@ -66,7 +67,7 @@ describe('a limit that another process has heard of', () => {
     own.adopt({ counts: 'requests', limit: 2, windowMs: MINUTE_MS }, 0, NOW);
     own.take(1, NOW);
     own.take(1, NOW);
-    expect(own.availableAt(1, NOW)).toBe(NOW + MINUTE_MS);
+    expect(own.availableAt(1, NOW)).toBe(NOW + MINUTE_MS + ON_THE_WAY_MS);
   });
 
   test('that is only named there changes nothing about what is known better here, but its size', () => {

@@ -8,7 +8,7 @@ let ordinal = 0;
 
 function hear(limit: LearnedLimit, remaining: number | undefined, at = NOW, resetAt = NOW + 60_000, size = 100): void {
   const reading = { counts: 'requests', limit: size, ...(remaining !== undefined && { remaining }), windowMs: 60_000, resetAt };
-  limit.hear(reading, { ordinal: ordinal++, key: { id: 'ann' } }, NOBODY, at, undefined);
+  limit.hear(reading, { at, ordinal: ordinal++, key: { id: 'ann' } }, NOBODY, at, undefined);
 }
 
 /** True where it is told. */
@@ -49,7 +49,7 @@ test('of a limit whose size nobody names what is left is told as well, window by
   const [news, limit] = [new LimitNews(), new LearnedLimit('requests', undefined)];
   const told = (remaining: number, now: number): boolean => {
     const reading = { counts: 'requests', remaining, resetAt: now + 60_000 };
-    limit.hear(reading, { ordinal: ordinal++, key: { id: 'ann' } }, NOBODY, now, undefined);
+    limit.hear(reading, { at: NOW, ordinal: ordinal++, key: { id: 'ann' } }, NOBODY, now, undefined);
     return tell(news, limit, now);
   };
   expect([told(10, NOW), told(6, NOW), told(5, NOW), told(4, NOW)]).toEqual([true, false, true, false]);

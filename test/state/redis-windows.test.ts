@@ -1,13 +1,14 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
 import type { Limits, Receipt } from '../../src/state/store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RedisServer } from '../support/redis/server.ts';
 import { requestFor, storePool, type StorePool } from '../support/redis/store-pool.ts';
 import { timedClient } from '../support/redis/timed-client.ts';
 
-const MINUTE_MS = 60_000;
-const DAY_MS = 86_400_000;
+const MINUTE_MS = 60_000 + ON_THE_WAY_MS;
+const DAY_MS = 86_400_000 + ON_THE_WAY_MS;
 /** Neighbours share an entry: nothing counts for longer than so much more. */
 const stepOf = (spanMs: number): number => (spanMs === DAY_MS ? 900_000 : 500);
 

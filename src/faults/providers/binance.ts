@@ -54,6 +54,15 @@ export const binance: FaultProfile = {
       action: 'probation',
     },
     {
+      // It was turned away before anything was done.
+      name: 'throttled',
+      source: ERRORS,
+      match: { code: '-1008' },
+      kind: 'overloaded',
+      scope: 'provider',
+      action: 'breaker',
+    },
+    {
       // The order may have been carried out all the same: nobody but the caller may repeat it.
       name: 'unknown-outcome-code',
       source: ERRORS,

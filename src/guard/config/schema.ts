@@ -172,6 +172,15 @@ function circuitBreaker({ flag, fromZero, fromOne }: Shared) {
       'Time until an open breaker lets one trial call through, in ms.',
       fromZero.default(MINUTE_MS),
     ),
+    onOpen: option(
+      'What happens to a call while the breaker is open: `reject` fails it at once, `wait` holds it until the provider ' +
+        'has answered a trial call.',
+      oneOf(['reject', 'wait']).default('reject'),
+    ),
+    maxWaitMs: option(
+      'Longest time a call without a deadline is held under `wait`, in ms; one that would take longer is rejected at once.',
+      fromZero.default(30 * SECOND_MS),
+    ),
   });
 }
 

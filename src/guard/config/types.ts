@@ -148,6 +148,18 @@ export interface CircuitBreakerConfig {
    * @default 60_000
    */
   recoveryTimeMs?: number | undefined;
+  /**
+   * What happens to a call while the breaker is open: `reject` fails it at once, `wait` holds it until the
+   * provider has answered a trial call.
+   * @default 'reject'
+   */
+  onOpen?: 'reject' | 'wait' | undefined;
+  /**
+   * Longest time a call without a deadline is held under `wait`, in ms; one that would take longer is rejected at
+   * once.
+   * @default 30_000
+   */
+  maxWaitMs?: number | undefined;
 }
 
 export interface QueueConfig {
@@ -469,6 +481,8 @@ export interface ResolvedCircuitBreaker {
   readonly enabled: boolean;
   readonly failureThreshold: number;
   readonly recoveryTimeMs: number;
+  readonly onOpen: 'reject' | 'wait';
+  readonly maxWaitMs: number;
 }
 
 export interface ResolvedQueue {

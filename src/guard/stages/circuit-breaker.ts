@@ -1,52 +1,42 @@
 import type { Call } from '../call.ts';
-import { CircuitOpenError } from '../errors.ts';
 import type { Handler, Stage } from '../pipeline.ts';
-import type { Vote } from '../provider-breaker.ts';
+import { mayWait, openError, probe, voteOf, waitForProvider } from '../provider-wait.ts';
+import type { Runtime } from '../runtime.ts';
 
 /** Asks the provider's breaker once per call, and votes once, with the call's final outcome. */
-export const circuitBreakerStage: Stage = {
-  enter(call, next) {
-    const { breaker } = call.provider;
-    if (!breaker.isClosed) return probe(call, next);
-    call.breakerEpoch = breaker.currentEpoch;
+export function circuitBreakerStage(runtime: Runtime): Stage {
+  const goOn = (call: Call, next: Handler): Promise<unknown> => {
+    call.breakerEpoch = call.provider.breaker.currentEpoch;
     return next(call);
-  },
+  };
 
-  attemptsEnded(call) {
-    const { breaker } = call.provider;
-    if (call.breakerEpoch !== undefined) breaker.vote(voteOf(call), call.breakerEpoch);
-    // A limit on this address holds for every key and every call.
-    const fault = call.end === 'failed' ? call.failure?.fault : undefined;
-    if (fault?.scope === 'ip' && fault.action === 'breaker' && fault.until !== undefined) breaker.ban(fault.until);
-  },
-};
+  const waitAndGoOn = async (call: Call, next: Handler): Promise<unknown> => {
+    if (!(await waitForProvider(runtime, call))) throw openError(call);
+    // Whether it goes as a probe, each attempt finds out: one that fails may wait again.
+    return goOn(call, next);
+  };
 
-async function probe(call: Call, next: Handler): Promise<unknown> {
-  const { breaker, name } = call.provider;
-  let outcome: { value: unknown } | { error: unknown } | undefined;
-  const went = await breaker.tryProbe(async () => {
-    call.isProbe = true;
-    try {
-      outcome = { value: await next(call) };
-    } catch (error) {
-      outcome = { error };
-    }
-    return voteOf(call);
-  });
-  if (!went || !outcome) {
-    // Nobody knows when the probe that is out will be answered.
-    const retryAfterMs = breaker.retryAfterMs || undefined;
-    throw new CircuitOpenError({ provider: name, retryAfterMs });
-  }
-  if ('error' in outcome) throw outcome.error;
-  return outcome.value;
-}
+  return {
+    enter(call, next) {
+      if (call.provider.breaker.isClosed) return goOn(call, next);
+      return mayWait(call) ? waitAndGoOn(call, next) : probe(call, next);
+    },
 
-/** Only the provider's own failures count against it; any answer, even a refusal, shows it alive. */
-function voteOf(call: Call): Vote {
-  if (call.end === 'answered') return 'success';
-  const fault = call.failure?.fault;
-  if (fault === undefined || call.end === 'interrupted') return 'none';
-  if (fault.action === 'breaker') return 'failure';
-  return fault.status === undefined ? 'none' : 'success';
+    attemptEnded(call) {
+      const { breaker } = call.provider;
+      if (breaker.settings.onOpen === 'reject') return;
+      if (call.end === 'answered') breaker.answered();
+      else if (call.end === 'failed' && call.failure?.fault.action === 'breaker') {
+        call.silence = breaker.unanswered(call.silence, call.endedAt);
+      }
+    },
+
+    attemptsEnded(call) {
+      const { breaker } = call.provider;
+      if (call.breakerEpoch !== undefined) breaker.vote(voteOf(call), call.breakerEpoch);
+      // A limit on this address holds for every key and every call.
+      const fault = call.end === 'failed' ? call.failure?.fault : undefined;
+      if (fault?.scope === 'ip' && fault.action === 'breaker' && fault.until !== undefined) breaker.ban(fault.until);
+    },
+  };
 }

@@ -1,6 +1,7 @@
 import type { Call } from '../call.ts';
-import { AbortedError, CircuitOpenError, ClosedError, type GuardError } from '../errors.ts';
+import { AbortedError, ClosedError, type GuardError } from '../errors.ts';
 import type { Stage } from '../pipeline.ts';
+import { mayWait, openError } from '../provider-wait.ts';
 import type { Runtime } from '../runtime.ts';
 
 const NOTHING = Promise.resolve(undefined);
@@ -32,8 +33,8 @@ export function finalCheckStage(runtime: Runtime, asksBreaker: boolean): Stage {
         return next(call);
       }
       call.end = 'cut-off';
-      if (call.attempts > 0) return NOTHING;
-      return Promise.reject(new CircuitOpenError({ provider: name, retryAfterMs: breaker.retryAfterMs || undefined }));
+      // One that may wait does so where it has given its slot back.
+      return call.attempts > 0 || mayWait(call) ? NOTHING : Promise.reject(openError(call));
     },
   };
 }

@@ -7,6 +7,7 @@ import { StoreFailure, type Confirmation, type SharedPool } from '../../keys/sha
 import { affinityOf } from '../affinity.ts';
 import type { Call } from '../call.ts';
 import { NoKeyError, StoreError } from '../errors.ts';
+import { explainChoice, type KeyExplanation } from '../explain.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
 import { isStream, whenStreamEnds } from '../stream.ts';
@@ -49,6 +50,21 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     return NOTHING;
   };
 
+  const announce = (call: Call, pool: Pool, lease: Lease | undefined, keys: readonly KeyExplanation[]): void => {
+    const { sessionId, tags = [], userId } = call.options;
+    events.emit('choice', {
+      provider: call.provider.name,
+      model: call.model,
+      pool: pool.pattern,
+      attempt: call.attemptsInAll + 1,
+      keyId: lease?.key.id,
+      keys,
+      userId,
+      sessionId,
+      tags,
+    });
+  };
+
   /** Other processes use the key as well: the store has the last word. */
   const confirm = (call: Call, next: Handler, shared: SharedPool, lease: Lease, isFixed: boolean): Promise<unknown> => {
     if (call.takeFirst) return proceed(call, next, shared.record(lease));
@@ -84,7 +100,9 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     attach(call, pool);
     // Who waits already comes first, unless the call is half way through its keys.
     const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
+    const explain = events.heard('choice') ? explainChoice(pool, call, call.tried) : undefined;
     const lease = isBehind ? pool.leaseUnclaimed(call) : leaseFor(call, pool);
+    if (explain) announce(call, pool, lease, explain(lease?.key));
     if (lease) {
       const { shared } = pool;
       return shared === undefined ? proceed(call, next, lease) : confirm(call, next, shared, lease, isBehind);

@@ -7,6 +7,7 @@ import { discard } from '../discard.ts';
 import { giveUp } from '../give-up.ts';
 import type { Handler, Stage } from '../pipeline.ts';
 import type { Runtime } from '../runtime.ts';
+import { mayWait, openError, waitAndProbe, waitForProvider } from '../provider-wait.ts';
 import { counted, joinLine, keyWaitLimit, leaveLine, waitInLine } from '../waiting.ts';
 
 /**
@@ -29,7 +30,7 @@ export function retryStage(runtime: Runtime): Stage {
 
   const mayRetry = (call: Call, fault: Fault): boolean => {
     const { action, scope, status } = fault;
-    if (!call.provider.breaker.isClosed) return false;
+    if (!call.provider.breaker.isClosed && !mayWait(call)) return false;
     if (status !== undefined && !runtime.config.retry.retryableStatusCodes.includes(status)) return false;
     if (action === 'retry' || scope.startsWith('provider')) return call.options.idempotent !== false || call.unsent;
     // Without a pool there is no other key to go to: only waiting helps, and only against a limit.
@@ -93,17 +94,25 @@ export function retryStage(runtime: Runtime): Stage {
 
   const waitToRepeat = async (call: Call, fault: Fault, delayMs: number): Promise<boolean> => {
     await counted(runtime, call, () => runtime.interruptions.sleep(call, delayMs));
-    if (!call.provider.breaker.isClosed) return false;
+    if (!call.provider.breaker.isClosed && !(mayWait(call) && (await waitForProvider(runtime, call)))) return false;
     call.mayRepeat = true;
     if (fault.action === 'retry' && call.lease) call.preferredKeyId = call.lease.key.id;
     return true;
+  };
+
+  /** The breaker has opened while the call waited for a slot. */
+  const waitOn = async (call: Call): Promise<boolean> => {
+    if (await waitForProvider(runtime, call)) return true;
+    if (call.failure) return false;
+    throw openError(call);
   };
 
   /** After an attempt that was not answered: whether there is to be another. `true` where it may begin at once. */
   const goesOn = (call: Call, budget: RetryBudget): boolean | Promise<boolean> => {
     if (call.end === 'no-key') return findKey(call, budget);
     const { accusations, failure } = call;
-    if (!failure || call.end === 'cut-off') return false;
+    if (call.end === 'cut-off') return mayWait(call) && waitOn(call);
+    if (!failure) return false;
     if (accusations && isCorrelated(accusations)) {
       for (const accusation of accusations) call.pool?.settlement.acquit(accusation);
       return false;
@@ -116,7 +125,7 @@ export function retryStage(runtime: Runtime): Stage {
       for (;;) {
         let value: unknown;
         try {
-          value = await next(call);
+          value = await (call.provider.breaker.isClosed || !mayWait(call) ? next(call) : waitAndProbe(runtime, call, next));
         } finally {
           call.pipeline.attemptEnded(call);
         }

@@ -1,3 +1,6 @@
+import { DAY_MS, MINUTE_MS } from '../../faults/durations.ts';
+import { ON_THE_WAY_MS } from '../on-the-way.ts';
+
 /**
  * A member's state is one string, a head of fixed length and a body. As a rule the head is all that is read and written.
  *
@@ -8,7 +11,7 @@
  * is bounded, nothing counts for less than its window, nor for more than a step longer.
  */
 const STATE = `
-local MINUTE, DAY = 60000, 86400000
+local MINUTE, DAY = ${MINUTE_MS + ON_THE_WAY_MS}, ${DAY_MS + ON_THE_WAY_MS}
 local MINUTE_STEP, DAY_STEP = 500, 900000
 local HEAD, HEAD_SIZE = '<I6I6BI2I2I2I6I4I6I6I4I6I6I4I6I6I4I6c272', 355
 local ENTRY, PLACE, COUNTED, COUNTED_SIZE = '<I6I4I6', '<I6c11', '<c10I7', 17

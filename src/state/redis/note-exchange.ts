@@ -130,7 +130,11 @@ function readNote(field: string, value: string, offsetMs: number): Note | undefi
 }
 
 function shifted<Limit extends SharedLimit>(limit: Limit, byMs: number): Limit {
-  return limit.resetAt === undefined ? limit : { ...limit, resetAt: limit.resetAt + byMs };
+  const times = TIMES.flatMap(name => {
+    const time = limit[name];
+    return time === undefined ? [] : [[name, time + byMs] as const];
+  });
+  return { ...limit, ...Object.fromEntries(times) };
 }
 
 function readLimits(value: string): SharedLimit[] | undefined {
@@ -142,7 +146,8 @@ function readLimits(value: string): SharedLimit[] | undefined {
   }
 }
 
-const NUMBERS = ['limit', 'windowMs', 'remaining', 'left', 'resetAt', 'spanMs'] as const;
+const TIMES = ['leftAt', 'resetAt', 'retryAt'] as const;
+const NUMBERS = ['limit', 'windowMs', 'remaining', 'left', 'refillMs', 'spanMs', ...TIMES] as const;
 
 function isLimit(value: unknown): value is SharedLimit {
   if (typeof value !== 'object' || value === null) return false;

@@ -33,7 +33,7 @@ describe('what is not said', () => {
         maxSessions: 10_000,
         rules: { burst: null, perMinute: null, perHour: null, perDay: null },
       },
-      circuitBreaker: { enabled: true, failureThreshold: 20, recoveryTimeMs: 60_000 },
+      circuitBreaker: { enabled: true, failureThreshold: 20, recoveryTimeMs: 60_000, onOpen: 'reject', maxWaitMs: 30_000 },
       queue: { enabled: true, concurrency: Infinity, minDelayMs: 0, maxQueueSize: 100, stallMs: 600_000 },
       retry: {
         enabled: true,
