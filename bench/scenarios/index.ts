@@ -1,0 +1,31 @@
+import type { Scenario } from '../../src/simulate/scenario.ts';
+import { withAffinity, withoutAffinity } from './affinity.ts';
+import { billingDeadKey, revokedKey, slowKey } from './bad-keys.ts';
+import { freeTier, freeTierUntold } from './free-tier.ts';
+import { pacificMidnight } from './pacific-midnight.ts';
+import { addressLimit, overloaded, threeTimes } from './providers-faults.ts';
+import { burst, differentQuotas, leavingClients, tokens } from './quotas.ts';
+import { fleet, manyKeys } from './scale.ts';
+import { sharedOrganization, sharedProject } from './shared-project.ts';
+
+export const scenarios: readonly Scenario[] = [
+  freeTier,
+  freeTierUntold,
+  sharedProject,
+  sharedOrganization,
+  revokedKey,
+  billingDeadKey,
+  addressLimit,
+  overloaded,
+  threeTimes,
+  pacificMidnight,
+  slowKey,
+  differentQuotas,
+  burst,
+  tokens,
+  leavingClients,
+  withoutAffinity,
+  withAffinity,
+  manyKeys,
+  fleet,
+];
