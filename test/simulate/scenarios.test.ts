@@ -1,0 +1,15 @@
+import { expect, test } from 'vitest';
+import { scenarios } from '../../bench/scenarios/index.ts';
+import { guardPolicy, simulate } from '../../src/simulate.ts';
+
+test.each(scenarios.map(scenario => [scenario.name, scenario] as const))(
+  '%s: the guard serves what there is, and wastes next to nothing',
+  async (_, scenario) => {
+    const { guard } = await simulate(scenario, [guardPolicy]);
+    const most = guard!.served / guard!.goodput;
+    expect(guard!.goodput).toBeGreaterThanOrEqual(most < guard!.asked ? 0.99 : 0.999);
+    expect(guard!.waste).toBeLessThanOrEqual(0.005);
+    expect(guard!.keyFaults).toBe(0);
+  },
+  120_000,
+);
