@@ -2,6 +2,7 @@ import { DAY_MS, HOUR_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { DayWindow } from './day-window.ts';
 import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
+import type { SharedLimit } from '../state/store.ts';
 import type { DayReset } from './quota.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { Refill } from './refill.ts';
@@ -18,20 +19,8 @@ export interface UnderWay {
   readonly tokens: number;
 }
 
-/** A limit as plain data; what is not known is absent. */
-export interface LearnedLimitData {
-  readonly counts: string;
-  readonly limit?: number | undefined;
-  readonly windowMs?: number | undefined;
-  readonly remaining?: number | undefined;
-  readonly left?: number | undefined;
-  readonly resetAt?: number | undefined;
-  readonly spanMs?: number | undefined;
-  /** When `left` was true, and after how long one more is there. */
-  readonly leftAt?: number | undefined;
-  readonly refillMs?: number | undefined;
-  readonly retryAt?: number | undefined;
-  readonly heardFrom?: string | undefined;
+/** A limit as plain data; what is not known is absent. `heardFrom` is the id of a key. */
+export interface LearnedLimitData extends SharedLimit {
   /** What we counted ourselves; see {@link QuotaWindow.entries}. */
   readonly window?: readonly number[] | undefined;
 }

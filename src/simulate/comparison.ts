@@ -29,31 +29,32 @@ export async function compare(scenario: Scenario, policies: readonly Policy[], s
   };
 }
 
+const COUNTED = [
+  'asked',
+  'served',
+  'refused',
+  'errors',
+  'keyFaults',
+  'attempts',
+  'avoidable',
+  'waste',
+  'failedPerServed',
+  'fairness',
+  'waitP50Ms',
+  'waitP99Ms',
+  'cached',
+  'goodput',
+] as const;
+
 function overSeeds(runs: readonly RunResult[]): ComparedPolicy {
-  const of = (figure: (run: RunResult) => number): number => median(runs.map(figure));
-  const known = (figure: (run: RunResult) => number | undefined): number | undefined => {
-    const values = runs.flatMap(run => figure(run) ?? []);
-    return values.length === 0 ? undefined : median(values);
-  };
   const causes = new Set(runs.flatMap(({ failures }) => Object.keys(failures)));
+  const noticed = runs.flatMap(({ noticeMs }) => noticeMs ?? []);
+  const recovered = runs.flatMap(({ recoverMs }) => recoverMs ?? []);
   return {
-    asked: of(({ asked }) => asked),
-    served: of(({ served }) => served),
-    refused: of(({ refused }) => refused),
-    errors: of(({ errors }) => errors),
-    keyFaults: of(({ keyFaults }) => keyFaults),
-    attempts: of(({ attempts }) => attempts),
-    failures: Object.fromEntries([...causes].map(cause => [cause, of(({ failures }) => failures[cause] ?? 0)])),
-    avoidable: of(({ avoidable }) => avoidable),
-    waste: of(({ waste }) => waste),
-    failedPerServed: of(({ failedPerServed }) => failedPerServed),
-    noticeMs: known(({ noticeMs }) => noticeMs),
-    recoverMs: known(({ recoverMs }) => recoverMs),
-    fairness: of(({ fairness }) => fairness),
-    waitP50Ms: of(({ waitP50Ms }) => waitP50Ms),
-    waitP99Ms: of(({ waitP99Ms }) => waitP99Ms),
-    cached: of(({ cached }) => cached),
-    goodput: of(({ goodput }) => goodput),
+    ...medians(runs),
+    failures: Object.fromEntries([...causes].map(cause => [cause, median(runs.map(({ failures }) => failures[cause] ?? 0))])),
+    noticeMs: noticed.length === 0 ? undefined : median(noticed),
+    recoverMs: recovered.length === 0 ? undefined : median(recovered),
     worst: {
       goodput: Math.min(...runs.map(({ goodput }) => goodput)),
       waste: Math.max(...runs.map(({ waste }) => waste)),
@@ -63,6 +64,17 @@ function overSeeds(runs: readonly RunResult[]): ComparedPolicy {
   };
 }
 
+type Counted = (typeof COUNTED)[number];
+
+function medians(runs: readonly RunResult[]): Record<Counted, number> {
+  const [first] = runs;
+  if (!first) throw new RangeError('seeds: expected one at least, found none');
+  const found: Record<Counted, number> = { ...first };
+  for (const name of COUNTED) found[name] = median(runs.map(run => run[name]));
+  return found;
+}
+
+/** Of an even number, the lower one of the two in the middle: a figure of one of the runs. */
 function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)] ?? NaN;
+  return [...values].sort((a, b) => a - b)[Math.floor((values.length - 1) / 2)]!;
 }
