@@ -1,3 +1,4 @@
+import { checkScenario } from './check.ts';
 import { mostServable } from './oracle.ts';
 import type { Policy } from './policy.ts';
 import type { Scenario } from './scenario.ts';
@@ -11,8 +12,13 @@ export interface RunResult extends Figures {
   readonly goodput: number;
 }
 
-/** Runs a scenario once with each policy: same calls, same chance. By the names of the policies. */
+/**
+ * Runs a scenario once with each policy: same calls, same chance. By the names of the policies.
+ *
+ * @throws ConfigError where the scenario is not what it should be; what a policy does wrong
+ */
 export async function simulate(scenario: Scenario, policies: readonly Policy[], seed = 1): Promise<Record<string, RunResult>> {
+  checkScenario(scenario);
   const calls = callsOf(scenario, seed);
   const figures = new Map<string, Figures>();
   for (const policy of policies) {

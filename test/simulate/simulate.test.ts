@@ -89,8 +89,8 @@ describe('a mistake of the policy\'s own', () => {
   });
 
   test('as a provider that is not there rejects', async () => {
-    const scenario = scenarioOf({}, { ...STEADY, provider: 'nobody' });
-    await expect(simulate(scenario, [firstKey])).rejects.toThrow(new RangeError('no provider "nobody"'));
+    const lost = policyOf('lost', ({ attempt }) => call => attempt({ ...call, provider: 'nobody' }, 'a'));
+    await expect(simulate(scenarioOf({}), [lost])).rejects.toThrow(new RangeError('no provider "nobody"'));
   });
 
   test('the first of several is the one that is told', async () => {
