@@ -171,6 +171,14 @@ export class ExecutionGuard {
     return this.#run(call) as Promise<T>;
   }
 
+  /**
+   * Resolves when a shared store can be asked, or is known to be away; at once where there is none. Calls need not wait
+   * for it, but those made before count by themselves once `storeTimeoutMs` is over.
+   */
+  async ready(): Promise<void> {
+    await this.#store?.ready();
+  }
+
   getStats(): ExecutionStats {
     return collectStats(this.#runtime, this.#providers, this.#directory);
   }
@@ -256,6 +264,9 @@ export class ExecutionGuard {
 
   /** Which key a call would take now, and why each other one would not. Takes nothing. */
   explain(provider: string, options: ExplainOptions = {}): Explanation {
+    if (typeof provider !== 'string') {
+      throw new ConfigError([{ path: 'provider', message: `expected the name of a provider, found ${typeof provider}` }]);
+    }
     const pool = this.#directory.resolve(provider);
     const hops = this.#runtime.config.enabled ? this.#chains.of(provider) : undefined;
     const stops = hops ? stopsOf(hops, provider, options.model) : [];

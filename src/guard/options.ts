@@ -64,7 +64,10 @@ export interface ExecuteOptions {
   /** Higher goes first when calls wait; default 0. */
   readonly priority?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** Time for the whole call, in ms from now: waiting, all attempts, back-off. */
+  /**
+   * Time for the whole call, in ms from now: waiting, all attempts, back-off. A call that would have to wait for a key, and
+   * be begun too late for a usual answer, is refused instead.
+   */
   readonly deadlineMs?: number | undefined;
   /** Time for each attempt, in ms. */
   readonly attemptTimeoutMs?: number | undefined;

@@ -18,6 +18,8 @@ export interface Comparison {
 
 /** Runs a scenario with each policy and each seed. Within one seed all policies have the same calls and the same chance. */
 export async function compare(scenario: Scenario, policies: readonly Policy[], seeds: readonly number[]): Promise<Comparison> {
+  const names = new Set(policies.map(({ name: policy }) => policy));
+  if (names.size < policies.length) throw new RangeError('policies: expected names of their own, found one twice');
   const runs: Record<string, RunResult>[] = [];
   for (const seed of seeds) runs.push(await simulate(scenario, policies, seed));
   const { about, name } = scenario;

@@ -35,6 +35,7 @@ export class SharedStore implements StateStore {
     return {
       pool: (pattern, listener) => this.poolOf(pattern).join(listener),
       breakers: listener => this.breakers(listener),
+      ready: () => Promise.resolve(),
       close: () => undefined,
     };
   }

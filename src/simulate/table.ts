@@ -14,6 +14,7 @@ const COLUMNS: readonly (readonly [head: string, cell: (policy: ComparedPolicy) 
   ['noticed', ({ noticeMs }) => seconds(noticeMs)],
   ['recovered', ({ recoverMs }) => seconds(recoverMs)],
   ['fairness', ({ fairness }) => fairness.toFixed(2)],
+  ['cached', ({ cached }) => (cached === 0 ? '' : percent(cached))],
 ];
 
 /** One scenario as a Markdown table, which reads well as plain text too. */

@@ -17,6 +17,8 @@ export interface StoreHost {
 export interface StoreConnection {
   pool(pattern: string, listener: PoolListener): PoolStore;
   breakers(listener: BreakerListener): BreakerStore;
+  /** Resolves when the store can be asked, or is known to be away. */
+  ready(): Promise<void>;
   /** Gives back what is held and not spent, and ends what the store has opened. */
   close(): void;
 }

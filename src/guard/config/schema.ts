@@ -174,7 +174,7 @@ function circuitBreaker({ flag, fromZero, fromOne }: Shared) {
     ),
     onOpen: option(
       'What happens to a call while the breaker is open: `reject` fails it at once, `wait` holds it until the provider ' +
-        'has answered a trial call.',
+        'has answered a trial call. Under `wait` the breaker opens earlier, and asks again sooner.',
       oneOf(['reject', 'wait']).default('reject'),
     ),
     maxWaitMs: option(

@@ -150,7 +150,7 @@ export interface CircuitBreakerConfig {
   recoveryTimeMs?: number | undefined;
   /**
    * What happens to a call while the breaker is open: `reject` fails it at once, `wait` holds it until the
-   * provider has answered a trial call.
+   * provider has answered a trial call. Under `wait` the breaker opens earlier, and asks again sooner.
    * @default 'reject'
    */
   onOpen?: 'reject' | 'wait' | undefined;

@@ -8,6 +8,8 @@ import { RedisBreakers } from './redis-breakers.ts';
 import { RedisPool } from './redis-pool.ts';
 import type { Client, Script } from './script.ts';
 
+class ConnectionClosed extends Error {}
+
 const FIRST_PROBE_MS = 100;
 const LONGEST_PROBE_MS = 5000;
 
@@ -17,7 +19,7 @@ export interface ConnectionSettings {
   readonly isStrict: boolean;
   readonly blockSize: number;
   /** Makes a connection for commands or for messages. */
-  readonly connect: (purpose: 'commands' | 'messages') => Promise<Client>;
+  readonly connect: (purpose: 'commands' | 'messages') => Client;
 }
 
 /** One process's connection: whether the store is there, and what is done when it is not. */
@@ -50,7 +52,8 @@ export class RedisConnection implements StoreConnection, PoolLink {
     this.clock = host.clock;
     this.deadlines = new Deadlines(host.clock, settings.timeoutMs);
     this.opening = new Promise(resolve => (this.hasOpened = resolve));
-    void this.connect();
+    // By then the guard has named its pools, so that they are listened for from the beginning.
+    queueMicrotask(() => this.connect());
   }
 
   // StoreConnection
@@ -95,6 +98,11 @@ export class RedisConnection implements StoreConnection, PoolLink {
     return this.host.clock.now();
   }
 
+  /** Resolves when the first connection has been made, or was not to be had. */
+  ready(): Promise<void> {
+    return this.opening;
+  }
+
   opened(): Promise<void> {
     return this.inTime(this.opening).catch((error: unknown) => this.fail(error));
   }
@@ -114,21 +122,18 @@ export class RedisConnection implements StoreConnection, PoolLink {
     this.fail(cause);
   }
 
-  private async connect(): Promise<void> {
+  private connect(): void {
+    if (this.isClosed) return;
     try {
-      const [commands, messages] = await Promise.all([this.settings.connect('commands'), this.settings.connect('messages')]);
+      const commands = this.settings.connect('commands');
+      const messages = this.settings.connect('messages');
       this.commands = commands;
       this.messages = messages;
-      if (this.state === 'closed') {
-        commands.disconnect();
-        messages.disconnect();
-        return;
-      }
       // Why a connection was lost is told by what fails for it.
       commands.on('error', (error: unknown) => (this.cause = error));
       messages.on('error', () => undefined);
       commands.on('close', () => {
-        this.fail(this.cause ?? new Error('The connection was closed'));
+        this.fail(this.cause ?? new ConnectionClosed());
         // It may be another server that is connected to next, and the messages are to come from there.
         if (messages.status === 'ready') messages.disconnect(true);
       });
@@ -241,5 +246,8 @@ function nameOf(cause: unknown): string {
   if (!(cause instanceof Error)) return typeof cause;
   const code: unknown = Reflect.get(cause, 'code');
   if (typeof code === 'string') return code;
-  return cause instanceof TooLate ? 'no answer in time' : cause.name;
+  if (cause instanceof TooLate) return 'no answer in time';
+  if (cause instanceof ConnectionClosed) return 'the connection was closed';
+  // What Redis itself says begins with a word for it, such as NOAUTH.
+  return /^[A-Z]{3,} /.exec(cause.message)?.[0].trim() ?? cause.name;
 }

@@ -1,4 +1,4 @@
-import type { Cluster, Redis } from 'ioredis';
+import { Redis, type Cluster } from 'ioredis';
 import type { StateStore } from '../store.ts';
 import { RedisConnection } from './redis-connection.ts';
 import type { Client } from './script.ts';
@@ -36,11 +36,9 @@ const DEFAULT_TIMEOUT_MS = 50;
  * @throws TypeError where an option is not what it should be
  */
 export function redisStore(options: RedisStoreOptions): StateStore {
+  checkOptions(options);
   const { url, client, prefix = 'eg:', storeTimeoutMs = DEFAULT_TIMEOUT_MS, onStoreFailure = 'local' } = options;
   const { blockSize = 1 } = options;
-  if ((url === undefined) === (client === undefined)) throw new TypeError('redisStore needs either a url or a client');
-  if (!(storeTimeoutMs > 0)) throw new TypeError('redisStore: storeTimeoutMs must be a number of ms above 0');
-  if (!(Number.isInteger(blockSize) && blockSize >= 1)) throw new TypeError('redisStore: blockSize must be a whole number from 1 on');
   return {
     open: host =>
       new RedisConnection(
@@ -49,7 +47,7 @@ export function redisStore(options: RedisStoreOptions): StateStore {
           timeoutMs: storeTimeoutMs,
           isStrict: onStoreFailure === 'reject',
           blockSize,
-          connect: purpose => (client ? Promise.resolve(likeness(client, purpose)) : connect(url ?? '', purpose)),
+          connect: purpose => (client ? likeness(client, purpose) : new Redis(url ?? '', settingsFor(purpose))),
         },
         host,
       ),
@@ -76,11 +74,6 @@ function settingsFor(purpose: 'commands' | 'messages') {
 
 function retryStrategy(attempts: number): number {
   return Math.min(50 * 2 ** Math.min(attempts, 10), 2000);
-}
-
-async function connect(url: string, purpose: 'commands' | 'messages'): Promise<Client> {
-  const { Redis: RedisClient } = await import('ioredis');
-  return new RedisClient(url, settingsFor(purpose));
 }
 
 function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Client {
@@ -110,4 +103,37 @@ function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Cl
 
 function isCluster(client: Redis | Cluster): client is Cluster {
   return client.isCluster;
+}
+
+const isText = (value: unknown): boolean => typeof value === 'string' && value.trim() !== '';
+const isFunction = (value: unknown): boolean => typeof value === 'function';
+
+const ALLOWED: Readonly<Record<keyof RedisStoreOptions, readonly [allowed: string, holds: (value: unknown) => boolean]>> = {
+  url: ['a URL that begins with `redis://` or `rediss://`', value => typeof value === 'string' && /^rediss?:\/\//.test(value)],
+  client: ['an ioredis client', value => typeof value === 'object' && value !== null && isFunction(Reflect.get(value, 'duplicate'))],
+  prefix: ['a string that is not blank', isText],
+  storeTimeoutMs: ['a number of ms above 0', value => typeof value === 'number' && value > 0 && Number.isFinite(value)],
+  onStoreFailure: ['`local` or `reject`', value => value === 'local' || value === 'reject'],
+  blockSize: ['a whole number, 1 or more', value => Number.isInteger(value) && Number(value) >= 1],
+};
+
+/** What was found is named by its type alone: a URL may hold a password. */
+function checkOptions(options: unknown): asserts options is RedisStoreOptions {
+  if (typeof options !== 'object' || options === null) throw wrong('options', 'an object', options);
+  for (const [name, value] of Object.entries(options)) {
+    if (!isOption(name)) throw new TypeError(`redisStore: unknown option \`${name}\`; known: ${Object.keys(ALLOWED).join(', ')}`);
+    const [allowed, holds] = ALLOWED[name];
+    if (value !== undefined && !holds(value)) throw wrong(name, allowed, value);
+  }
+  const { client, url } = options as RedisStoreOptions;
+  if ((url === undefined) === (client === undefined)) throw new TypeError('redisStore: expected either `url` or `client`');
+}
+
+function isOption(name: string): name is keyof RedisStoreOptions {
+  return Object.hasOwn(ALLOWED, name);
+}
+
+function wrong(name: string, allowed: string, value: unknown): TypeError {
+  const found = typeof value === 'number' ? `the number ${value}` : value === null ? 'null' : `a value of type ${typeof value}`;
+  return new TypeError(`redisStore: ${name}: expected ${allowed}, found ${found}`);
 }
