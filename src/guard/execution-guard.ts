@@ -321,8 +321,11 @@ export class ExecutionGuard {
     const provider = this.#bookedOn(call);
     const fault = call.failure?.fault;
     if (this.#persistence.isOn && (fault !== undefined || provider.hasFailed)) this.#persistence.touched();
-    if (call.end === 'answered') provider.succeeded(Math.max(0, call.endedAt - call.now));
-    else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
+    if (call.end === 'answered') {
+      const durationMs = Math.max(0, call.endedAt - call.now);
+      provider.succeeded(durationMs);
+      provider.tookTime(call.model, durationMs);
+    } else if (call.end !== 'interrupted' && fault && fault.scope !== 'request') provider.failed(call.endedAt);
     else provider.totalRequests++;
   }
 

@@ -187,6 +187,7 @@ export class ProviderBreaker {
     if (this.state === 'OPEN' && this.clock.now() + this.retryAfterMs >= until) return;
     this.trip();
     this.openUntil = Math.min(this.openUntil, until);
+    this.waiting?.announce();
   }
 
   /** Runs `probe` if it is the one to go; false where the breaker is open or another probe is out. */
@@ -205,7 +206,10 @@ export class ProviderBreaker {
       if (!(error instanceof ProbeFailed)) throw error;
       vote = 'failure';
     }
-    if (epoch !== this.epoch) return true;
+    if (epoch !== this.epoch) {
+      this.waiting?.announce();
+      return true;
+    }
     if (vote === 'success') this.reset();
     else if (vote === 'failure') this.trip();
     else this.discardCircuit();

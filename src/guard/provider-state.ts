@@ -4,11 +4,16 @@ import { profileFor } from '../faults/profiles.ts';
 import type { ResolvedConfig } from './config/types.ts';
 import { Generations, type Member } from './deduplication/generations.ts';
 import type { BreakerStore, StoreConnection } from '../state/store.ts';
+import { makeRoom } from '../keys/make-room.ts';
+import { AnswerTime } from './answer-time.ts';
 import { Lane } from './lane.ts';
 import { ProviderBreaker, type BreakerData, type BreakerState } from './provider-breaker.ts';
 
 /** Provider names may come from clients; those not used for long are forgotten, never one of the last five hundred. */
 const MAX_PROVIDERS = 1000;
+
+/** Callers name models without end; of the oldest it is forgotten how long its answers take. */
+const MAX_TIMED_MODELS = 64;
 
 /** A smaller share of failed calls is none. */
 const LEAST_ERROR_RATE = 0.01;
@@ -40,8 +45,10 @@ export class ProviderState implements Member {
   fallbacksTo = 0;
   /** Smoothed, in ms. */
   responseTimeMs = 0;
-  /** Smoothed too: by how much answers come earlier or later than that. */
-  private deviationMs = 0;
+  /** By model, which callers name. */
+  private readonly answerTimes = new Map<string | undefined, AnswerTime>();
+  private timed: AnswerTime | undefined;
+  private timedModel: string | undefined;
   /** Smoothed share of failed calls, 0 to 1. */
   errorRate = 0;
 
@@ -61,20 +68,37 @@ export class ProviderState implements Member {
     this.totalRequests++;
     this.failureCount = 0;
     this.lastFailureAt = 0;
-    if (this.responseTimeMs === 0) {
-      this.responseTimeMs = durationMs;
-      this.deviationMs = durationMs / 2;
-    } else {
-      const byMs = durationMs - this.responseTimeMs;
-      this.responseTimeMs += 0.2 * byMs;
-      this.deviationMs += 0.2 * (Math.abs(byMs) - this.deviationMs);
-    }
+    this.responseTimeMs =
+      this.responseTimeMs === 0 ? durationMs : this.responseTimeMs + 0.2 * (durationMs - this.responseTimeMs);
     this.errorRate -= 0.1 * this.errorRate;
   }
 
-  /** Few answers take longer, in ms; 0 before the first one. As TCP has it: https://www.rfc-editor.org/rfc/rfc6298 */
-  get answerTimeMs(): number {
-    return this.responseTimeMs + 4 * this.deviationMs;
+  tookTime(model: string | undefined, durationMs: number): void {
+    // Most calls in a row name one model.
+    if (this.timed === undefined || model !== this.timedModel) {
+      this.timed = this.timesOf(model);
+      this.timedModel = model;
+    }
+    this.timed.add(durationMs);
+  }
+
+  private timesOf(model: string | undefined): AnswerTime {
+    const known = this.answerTimes.get(model);
+    if (known) return known;
+    makeRoom(this.answerTimes, MAX_TIMED_MODELS);
+    const times = new AnswerTime();
+    this.answerTimes.set(model, times);
+    return times;
+  }
+
+  forgetTimes(): void {
+    this.answerTimes.clear();
+    this.timed = undefined;
+  }
+
+  /** Few answers of the model take longer, in ms; 0 before the first one. */
+  answerTimeMs(model: string | undefined): number {
+    return this.answerTimes.get(model)?.usualMs ?? 0;
   }
 
   failed(now: number): void {
@@ -214,6 +238,7 @@ export class ProviderTable {
       state.totalRequests = 0;
       state.errorRate = 0;
       state.responseTimeMs = 0;
+      state.forgetTimes();
       state.fallbacksFrom = 0;
       state.fallbacksTo = 0;
     }

@@ -68,9 +68,9 @@ function tell({ events }: Runtime, { provider }: Call, what: 'waiting' | 'starte
  * The last moment to begin a call that has a deadline: an answer takes its time, and begun any later the call would
  * spend quota and end without one.
  */
-export function lastBegin({ deadlineAt, provider, startedAt }: Call): number {
+export function lastBegin({ deadlineAt, model, provider, startedAt }: Call): number {
   // Some calls take less than others did.
-  return deadlineAt - Math.min(provider.answerTimeMs, (deadlineAt - startedAt) / 2);
+  return deadlineAt - Math.min(provider.answerTimeMs(model), (deadlineAt - startedAt) / 2);
 }
 
 /**

@@ -60,8 +60,9 @@ export class LearnedLimit {
   private isAsking = false;
   private readonly refill = new Refill();
   private windowMs: number | undefined = undefined;
-  /** How far ahead the reset was when it was last told. */
+  /** How far ahead the reset was when it was last told, and at most: a window lasts so long at least. */
   private spanMs = 0;
+  private longestSpanMs = 0;
   /** Nobody knows what became of what was under way: one call finds out. */
   private isUncertain = false;
   private window: QuotaWindow | undefined = undefined;
@@ -97,10 +98,14 @@ export class LearnedLimit {
     const left = remaining - this.weightOf(underWay.requests, underWay.tokens);
     const retryAt = remaining === 0 && until !== undefined ? until : Infinity;
     const resetAt = this.believed(reading, until, now);
+    // An answer that took long speaks of a window that is over.
+    if (reading.resetAt !== undefined && resetAt <= now && remaining > 0) return;
     if (ordinal < this.heardOf && now < this.resetAt) {
-      // An answer that comes late may know of more that was used, or speak of a window that is over.
+      // One that comes late may know of more that was used.
       const isSame = Math.abs(resetAt - this.resetAt) <= SAME_RESET_MS;
-      if (isSame && this.refill.unitMs === undefined) this.left = Math.min(this.left, left);
+      if (!isSame || this.refill.unitMs !== undefined) return;
+      this.left = Math.min(this.left, left);
+      this.remaining = Math.min(this.remaining, remaining);
       return;
     }
     if (this.limit !== undefined && reading.resetAt !== undefined) {
@@ -109,8 +114,8 @@ export class LearnedLimit {
     this.heardOf = Math.max(this.heardOf, ordinal);
     this.heardFrom = lease.key.id;
     this.isUncertain = false;
-    this.remaining = remaining;
     const isTogether = lease.at < Math.min(this.heardAt, this.togetherSince + ON_THE_WAY_MS) && now < this.resetAt;
+    this.remaining = isTogether ? Math.min(remaining, this.remaining) : remaining;
     this.left = isTogether ? Math.min(left, this.refilled(now)) : left;
     if (!isTogether) this.togetherSince = lease.at;
     this.heardAt = now;
@@ -119,6 +124,7 @@ export class LearnedLimit {
     this.resetAt = resetAt;
     this.retryAt = Math.min(retryAt, resetAt);
     this.spanMs = Math.max(0, resetAt - now);
+    this.longestSpanMs = Math.max(this.longestSpanMs, this.spanMs);
   }
 
   /** When the limit is whole again. */
@@ -170,7 +176,7 @@ export class LearnedLimit {
       this.remaining = this.limit;
       this.left = this.limit;
       this.leftAt = now;
-      this.spanMs = this.windowMs ?? this.spanMs;
+      this.spanMs = this.windowMs ?? this.longestSpanMs;
       this.resetAt = now + this.spanMs;
     } else if (this.refill.unitMs !== undefined) {
       this.left = this.refilled(now);
@@ -289,6 +295,7 @@ export class LearnedLimit {
     this.retryAt = retryAt;
     this.resetAt = resetAt;
     this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);
+    this.longestSpanMs = Math.max(this.longestSpanMs, this.spanMs);
   }
 
   private countOurselves(now: number, until: number | undefined): void {

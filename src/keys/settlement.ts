@@ -285,8 +285,8 @@ export class Settlement {
     const ofGroup = owner !== key;
     this.suspects.delete(gate);
     gate.recover();
-    // A suspect was not away; a model that comes back must not slow the others down.
-    if (from !== 'suspect' && model === undefined) key.startRamp();
+    // A suspect was not away. Of one model, too: all who wait for it would come at once.
+    if (from !== 'suspect') key.startRamp();
     this.pool.changed({
       keyId: key.id,
       from,

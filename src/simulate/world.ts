@@ -53,7 +53,8 @@ export class World {
       });
     };
     comes(0);
-    await clock.runUntil(this.startAt + scenario.durationMs + OUTRUN_MS);
+    const lastLeaves = calls.reduce((latest, { leavesAt }) => Math.max(latest, leavesAt), this.startAt + scenario.durationMs);
+    await clock.runUntil(lastLeaves + OUTRUN_MS);
     running.close?.();
     if (this.mistake) throw this.mistake.error;
   }

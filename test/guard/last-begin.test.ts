@@ -100,7 +100,7 @@ describe('a call with a deadline that waits for a key', () => {
         for (const [index, answerMs] of answersMs.entries()) {
           if (index === 0) [mean, deviation] = [answerMs, answerMs / 2];
           else {
-            const byMs = answerMs - mean;
+            const byMs = Math.min(answerMs, 2 * (mean + 4 * deviation)) - mean;
             mean += 0.2 * byMs;
             deviation += 0.2 * (Math.abs(byMs) - deviation);
           }

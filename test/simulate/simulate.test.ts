@@ -238,7 +238,7 @@ describe('over several seeds', () => {
 
   test('what never happened has no time', async () => {
     const { policies } = await compare(scenarioOf({ keys: [{ id: 'a' }] }), [firstKey], [1, 2]);
-    expect(toTable({ name: '', about: '', seeds: [1, 2], policies })).toMatch(/\| +\| +\| +1\.00 \|$/);
+    expect(toTable({ name: '', about: '', seeds: [1, 2], policies })).toMatch(/\| +\| +\| +1\.00 \| +\|$/);
     const nothing = { noticeMs: undefined, recoverMs: undefined, failures: {} };
     expect(policies['first key']).toMatchObject({ ...nothing, goodput: 1 });
   });

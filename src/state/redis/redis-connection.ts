@@ -130,7 +130,7 @@ export class RedisConnection implements StoreConnection, PoolLink {
       this.commands = commands;
       this.messages = messages;
       // Why a connection was lost is told by what fails for it.
-      commands.on('error', (error: unknown) => (this.cause = error));
+      commands.on('error', (error: unknown) => (this.cause = plainly(error)));
       messages.on('error', () => undefined);
       commands.on('close', () => {
         this.fail(this.cause ?? new ConnectionClosed());
@@ -205,7 +205,8 @@ export class RedisConnection implements StoreConnection, PoolLink {
     return this.state === 'closed';
   }
 
-  private fail(cause: unknown): void {
+  private fail(error: unknown): void {
+    const cause = plainly(error);
     if (this.state === 'closed') return;
     this.cause = cause;
     if (this.state === 'away') return;
@@ -242,6 +243,15 @@ function parse(message: string): Record<string, unknown> | undefined {
 }
 
 /** The message may show where the server is, and how one signs in there. */
+/** The words of an error and its code, and nothing else: the client's own hold the commands, with which one signs in. */
+function plainly(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof TooLate || error instanceof ConnectionClosed) return error;
+  const code: unknown = Reflect.get(error, 'code');
+  const plain = new Error(error.message);
+  plain.name = error.name;
+  return typeof code === 'string' ? Object.assign(plain, { code }) : plain;
+}
+
 function nameOf(cause: unknown): string {
   if (!(cause instanceof Error)) return typeof cause;
   const code: unknown = Reflect.get(cause, 'code');

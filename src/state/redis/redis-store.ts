@@ -109,7 +109,7 @@ const isText = (value: unknown): boolean => typeof value === 'string' && value.t
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 
 const ALLOWED: Readonly<Record<keyof RedisStoreOptions, readonly [allowed: string, holds: (value: unknown) => boolean]>> = {
-  url: ['a URL that begins with `redis://` or `rediss://`', value => typeof value === 'string' && /^rediss?:\/\//.test(value)],
+  url: ['a URL that begins with `redis://` or `rediss://`', value => typeof value === 'string' && /^rediss?:\/\//.test(value) && URL.canParse(value)],
   client: ['an ioredis client', value => typeof value === 'object' && value !== null && isFunction(Reflect.get(value, 'duplicate'))],
   prefix: ['a string that is not blank', isText],
   storeTimeoutMs: ['a number of ms above 0', value => typeof value === 'number' && value > 0 && Number.isFinite(value)],
