@@ -215,9 +215,14 @@ export class PoolKey extends Gated implements KeyView {
     this.ramp = 1;
   }
 
-  /** One more with each answer: the attempts after a recovery come one, two, four... at a time. */
-  advanceRamp(): void {
-    if (this.ramp > 0) this.ramp = this.ramp >= RAMP_END ? 0 : this.ramp + 1;
+  /**
+   * One more with each answer: the attempts after a recovery come one, two, four... at a time. While calls wait it does
+   * not end, and grows slowly: all of them would come at once.
+   */
+  advanceRamp(isAwaited: boolean): void {
+    if (this.ramp === 0) return;
+    if (this.ramp < RAMP_END) this.ramp++;
+    else this.ramp = isAwaited ? this.ramp + 1 / this.ramp : 0;
   }
 
   quotaUse(now: number): ReturnType<Quota['use']> {

@@ -160,6 +160,10 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     return { strategy, dayReset, random: this.dependencies.random };
   }
 
+  get isAwaited(): boolean {
+    return this.line.size > 0;
+  }
+
   get cooldown(): CooldownSettings {
     return this.settings.cooldown;
   }

@@ -41,6 +41,8 @@ export interface KeyChange {
 /** What the settlement needs of its pool. */
 export interface SettlementPool {
   readonly cooldown: CooldownSettings;
+  /** Calls wait for a key. */
+  readonly isAwaited: boolean;
   /** A uniform random number in [0, 1). */
   random(): number;
   /** The key may be ready sooner, or stand elsewhere in the lineups. */
@@ -86,7 +88,7 @@ export class Settlement {
       this.open(lease, key, model);
       this.open(lease, quotaGroup, model);
     }
-    key.advanceRamp();
+    key.advanceRamp(this.pool.isAwaited);
     if (this.suspects.size > 0) this.vouchForSuspects();
   }
 
