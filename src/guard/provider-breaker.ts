@@ -248,7 +248,7 @@ export class ProviderBreaker {
   }
 
   private setBack(byMs: number): void {
-    this.openUntil -= byMs;
+    if (this.openUntil > 0) this.openUntil = Math.max(1, this.openUntil - byMs);
     this.bannedUntil -= byMs;
     this.probeUntil -= byMs;
     this.waiting?.setBack(byMs);

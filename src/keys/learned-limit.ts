@@ -214,6 +214,8 @@ export class LearnedLimit {
     this.resetAt -= byMs;
     this.leftAt -= byMs;
     this.retryAt -= byMs;
+    this.heardAt -= byMs;
+    this.togetherSince -= byMs;
   }
 
   /** Used and left of it, for stats. `left` and `resetAt` are undefined where the last figure is out of date. */
