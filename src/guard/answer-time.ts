@@ -1,7 +1,10 @@
 /** One answer that takes many times as long as any before says little of the next one. */
 const MOST_AT_ONCE = 2;
 
-/** How long answers take, as TCP reckons it: smoothed, with the smoothed deviation. https://www.rfc-editor.org/rfc/rfc6298 */
+/**
+ * How long answers take, smoothed, with the smoothed deviation: much as TCP has it, and a little more patient.
+ * https://www.rfc-editor.org/rfc/rfc6298
+ */
 export class AnswerTime {
   private meanMs = 0;
   private deviationMs = 0;
@@ -19,6 +22,6 @@ export class AnswerTime {
 
   /** Few take longer. */
   get usualMs(): number {
-    return this.meanMs + 4 * this.deviationMs;
+    return this.meanMs + 5 * this.deviationMs;
   }
 }

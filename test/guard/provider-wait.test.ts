@@ -174,9 +174,9 @@ describe('who cannot wait so long', () => {
     slow.finish('fine');
     await settle();
     await provider.fail();
-    // Answers take a second, give or take half a one: few take longer than three.
-    const call = provider.call('a', { deadlineMs: RECOVERY_MS + 2999 });
-    const patient = provider.call('b', { deadlineMs: RECOVERY_MS + 3000 });
+    // Answers take a second, give or take half a one: few take longer than three and a half.
+    const call = provider.call('a', { deadlineMs: RECOVERY_MS + 3499 });
+    const patient = provider.call('b', { deadlineMs: RECOVERY_MS + 3500 });
     await settle();
     expect(call.value).toBeInstanceOf(CircuitOpenError);
     provider.reply = 'fine';
