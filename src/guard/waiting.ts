@@ -68,9 +68,10 @@ function tell({ events }: Runtime, { provider }: Call, what: 'waiting' | 'starte
  * The last moment to begin a call that has a deadline: an answer takes its time, and begun any later the call would
  * spend quota and end without one.
  */
-export function lastBegin({ deadlineAt, model, provider, startedAt }: Call): number {
-  // Some calls take less than others did.
-  return deadlineAt - Math.min(provider.answerTimeMs(model), (deadlineAt - startedAt) / 2);
+export function lastBegin({ attempts, deadlineAt, model, provider, startedAt }: Call): number {
+  const usualMs = provider.answerTimeMs(model);
+  // Some calls take less than others did. One that was begun in time, and refused, may try a little longer.
+  return deadlineAt - Math.min(attempts > 0 ? usualMs / 2 : usualMs, (deadlineAt - startedAt) / 2);
 }
 
 /**

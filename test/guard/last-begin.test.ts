@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { PoolExhaustedError } from '../../src/index.ts';
 import { OK, poolBench, type PoolBench } from './keys-bench.ts';
-import { held, settle } from './support.ts';
+import { held, httpError, settle } from './support.ts';
 
 /** A pool of one key that is used up by calls one after the other, whose answers have taken so long. */
 async function usedUp(answersMs: readonly number[]): Promise<PoolBench> {
@@ -87,6 +87,17 @@ describe('a call with a deadline that waits for a key', () => {
     const call = bench.call({ deadlineMs: freeMs + 1100 });
     await bench.clock.advance(freeMs);
     expect(call).toEqual(OK('a'));
+  });
+
+  test('that was begun in time, and refused, is given a little longer: its caller is to get an answer', async () => {
+    const bench = poolBench([{ id: 'a' }]);
+    await answer(bench, 1000);
+    bench.replies.a = [httpError(429, { 'retry-after': '5' }), 'ok'];
+    const refused = bench.call({ deadlineMs: 8000 });
+    await settle();
+    expect(refused.state).toBe('pending');
+    await bench.clock.advance(5000);
+    expect(refused).toEqual(OK('a'));
   });
 
   test('is never begun with less time than few answers take', async () => {
