@@ -4,7 +4,7 @@ import type { PoolKey } from '../keys/key.ts';
 import type { LimitUse } from '../keys/learned-quota.ts';
 import { doubtOf, type KeyState } from '../keys/obstacle.ts';
 import type { Pool } from '../keys/pool.ts';
-import type { QuotaDimension, QuotaUse } from '../keys/quota.ts';
+import type { QuotaUses } from '../keys/quota.ts';
 
 /** One key as stats and lists show it: never its secret. */
 export interface KeyReport {
@@ -37,7 +37,7 @@ export interface KeyReport {
   /** 0 to 1: the smoothed share of answered attempts, halved while the key rests, 0 while it is disabled. */
   readonly healthScore: number;
   /** Use of the key's declared limits. */
-  readonly quota: Readonly<Partial<Record<QuotaDimension, QuotaUse>>>;
+  readonly quota: QuotaUses;
   /** Models it is not used for at the moment, though it may be for others. */
   readonly modelsAway: readonly ModelAway[];
   /** The provider's own limits, as its answers have told them. */

@@ -5,7 +5,7 @@ import { LearnedQuota, NAMELESS, type LearnedData } from './learned-quota.ts';
 import type { LearnedLimitData, UnderWay } from './learned-limit.ts';
 import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
 import { Quota, type DayReset, type QuotaLimits } from './quota.ts';
-import type { SharedShortage } from './shared-shortage.ts';
+import type { SharedShortages } from './shared-shortages.ts';
 
 const NO_NAMES = new Set<string>();
 
@@ -16,7 +16,7 @@ export class QuotaGroup extends Gated {
   /** What the provider's answers say is left; undefined while they have said nothing. */
   learned: LearnedQuota | undefined = undefined;
   /** Set where other processes have used it up. */
-  shortage: SharedShortage | undefined = undefined;
+  shortages: SharedShortages | undefined = undefined;
   inFlight = 0;
   /** Leases under way, oldest first, linked through the leases themselves. */
   private oldest: Lease | undefined;
@@ -94,7 +94,7 @@ export class QuotaGroup extends Gated {
   onLease(lease: Lease): void {
     this.inFlight++;
     lease.ordinal = this.leases++;
-    this.quota?.reserve(lease.tokens, lease.at, lease.model);
+    this.reserve(lease);
     this.learned?.take(lease.model, lease.tokens, lease.at);
     this.append(lease);
   }
@@ -139,7 +139,7 @@ export class QuotaGroup extends Gated {
     const leases = [...this.underWay(), ...other.underWay()].sort((a, b) => a.at - b.at);
     this.oldest = this.newest = other.oldest = other.newest = undefined;
     for (const lease of leases) {
-      if (lease.group === other) this.quota?.reserve(lease.tokens, lease.at, lease.model);
+      if (lease.group === other) this.reserve(lease);
       lease.group = this;
       lease.ordinal = this.leases++;
       this.append(lease);
@@ -150,7 +150,7 @@ export class QuotaGroup extends Gated {
 
   override setBack(byMs: number): void {
     super.setBack(byMs);
-    this.shortage = undefined;
+    this.shortages = undefined;
     this.learned?.setBack(byMs);
     for (let lease = this.oldest; lease; lease = lease.newer) lease.setBack(byMs);
   }
@@ -177,6 +177,13 @@ export class QuotaGroup extends Gated {
   ): void {
     if (limits.length === 0) this.learned?.forget(model);
     else (this.learned ??= new LearnedQuota(dayReset)).adopt(model, limits, this.leases++, now);
+  }
+
+  private reserve(lease: Lease): void {
+    const { quota } = this;
+    if (!quota) return;
+    quota.reserve(lease.tokens, lease.at, lease.model);
+    quota.models?.take(lease);
   }
 
   private *underWay(): Generator<Lease> {

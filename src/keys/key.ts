@@ -8,9 +8,10 @@ import type { QuotaGroup } from './group.ts';
 import { KeyMetrics } from './key-metrics.ts';
 import type { Lease } from './lease.ts';
 import { maskSecret } from './mask.ts';
+import { leaveModels } from './model-quotas.ts';
 import type { NormalizedKey } from './normalize.ts';
-import { Quota, type DayReset } from './quota.ts';
-import type { SharedShortage } from './shared-shortage.ts';
+import { Quota, type DayReset, type QuotaUses } from './quota.ts';
+import type { SharedShortages } from './shared-shortages.ts';
 
 /** After this many attempts at once a recovered key counts as fully back. */
 const RAMP_END = 16;
@@ -37,7 +38,7 @@ export class PoolKey extends Gated implements KeyView {
   quotaGroup: QuotaGroup;
   private quota: Quota | undefined;
   /** Set where other processes have used it up. */
-  shortage: SharedShortage | undefined = undefined;
+  shortages: SharedShortages | undefined = undefined;
   inFlight = 0;
   /** Taken out of use by a person, with the reason; survives every success. */
   held: string | undefined;
@@ -91,7 +92,7 @@ export class PoolKey extends Gated implements KeyView {
   /** See {@link Gate.setBack}. What the store has said is asked again. */
   override setBack(byMs: number): void {
     super.setBack(byMs);
-    this.shortage = undefined;
+    this.shortages = undefined;
   }
 
   get weight(): number {
@@ -158,8 +159,8 @@ export class PoolKey extends Gated implements KeyView {
     const group = this.quotaGroup;
     let at = Math.max(this.opensAt(model, now), group.opensAt(model, now));
     if (at > now) return at;
-    if (this.shortage !== undefined) at = this.shortage.availableAt(demand, now);
-    if (group.shortage !== undefined) at = Math.max(at, group.shortage.availableAt(demand, now));
+    if (this.shortages !== undefined) at = this.shortages.availableAt(demand, now);
+    if (group.shortages !== undefined) at = Math.max(at, group.shortages.availableAt(demand, now));
     if (at > now) return at;
     const quota = this.quotaFor(dayReset);
     if (this.inFlight > 0 && this.inFlight >= this.mostInFlight(quota)) {
@@ -169,6 +170,7 @@ export class PoolKey extends Gated implements KeyView {
     const tokens = demand.tokens > 1 ? demand.tokens : 1;
     if (quota) {
       at = Math.max(at, quota.availableAt(tokens, now));
+      if (quota.models) at = Math.max(at, modelAvailableAt(quota, group, model, tokens, now));
     }
     const shared = group.quota;
     if (shared) {
@@ -177,6 +179,7 @@ export class PoolKey extends Gated implements KeyView {
         if (group.inFlight >= shared.concurrency) return group.nextExpiry;
       }
       at = Math.max(at, shared.availableAt(tokens, now));
+      if (shared.models) at = Math.max(at, modelAvailableAt(shared, group, model, tokens, now));
     }
     if (group.learned) at = Math.max(at, group.learned.availableAt(model, tokens, now));
     return at;
@@ -191,18 +194,22 @@ export class PoolKey extends Gated implements KeyView {
     this.inFlight++;
     this.requests++;
     this.lastUsedAt = lease.at;
-    this.quotaFor(dayReset)?.reserve(lease.tokens, lease.at, lease.model);
+    const quota = this.quotaFor(dayReset);
+    quota?.reserve(lease.tokens, lease.at, lease.model);
+    quota?.models?.take(lease);
     lease.group.onLease(lease);
   }
 
   onRelease(lease: Lease): void {
     this.inFlight--;
+    if (lease.modelQuotas) leaveModels(lease);
     lease.group.onRelease(lease);
   }
 
   settleTokens(lease: Lease, before: number, after: number, now: number): void {
     this.quota?.settleTokens(lease.at, before, after, now);
     lease.group.quota?.settleTokens(lease.at, before, after, now);
+    for (const { quota } of lease.modelQuotas ?? []) quota.settleTokens(lease.at, before, after, now);
     lease.group.learned?.adjust(lease, 0, after - before, now);
   }
 
@@ -225,7 +232,7 @@ export class PoolKey extends Gated implements KeyView {
     else this.ramp = isAwaited ? this.ramp + 1 / this.ramp : 0;
   }
 
-  quotaUse(now: number): ReturnType<Quota['use']> {
+  quotaUse(now: number): QuotaUses {
     return this.quota?.use(now) ?? Quota.unused(this.#settings.limits);
   }
 
@@ -246,6 +253,15 @@ export class PoolKey extends Gated implements KeyView {
     const limit = quota?.concurrency ?? Infinity;
     return this.ramp > 0 && this.ramp < limit ? this.ramp : limit;
   }
+}
+
+/** When what the quota allows for the model alone has room. */
+function modelAvailableAt(quota: Quota, group: QuotaGroup, model: string | undefined, tokens: number, now: number): number {
+  if (quota.isModelBusy(model)) {
+    group.reclaimExpired(now);
+    if (quota.isModelBusy(model)) return group.nextExpiry;
+  }
+  return quota.modelAvailableAt(model, tokens, now);
 }
 
 function modelFilter(settings: NormalizedKey): ((model: string) => boolean) | undefined {

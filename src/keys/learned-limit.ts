@@ -13,6 +13,12 @@ const LONGEST_WINDOW_MS = DAY_MS;
 /** Resets of one window that differ by no more are the same: they are told in seconds, and take time to come. */
 const SAME_RESET_MS = 2000;
 
+/** Windows that differ from a minute by less are one: figures come late, and in whole seconds. */
+const LIKE_A_MINUTE = [30_000, 61_000] as const;
+
+/** A limit as a window of our own would count it. */
+export type CountableLimit = Partial<Record<'rpm' | 'tpm' | 'rpd' | 'tpd', number>>;
+
 /** What was leased after the attempt that was answered, and is still under way: the figures may not know of it. */
 export interface UnderWay {
   readonly requests: number;
@@ -216,6 +222,24 @@ export class LearnedLimit {
     this.retryAt -= byMs;
     this.heardAt -= byMs;
     this.togetherSince -= byMs;
+  }
+
+  /**
+   * The same limit as a window of the minute or the day, for who counts for several processes; undefined where the
+   * provider has told no size of it, or its window is not known, or is none of these.
+   */
+  get countable(): CountableLimit | undefined {
+    const { limit, unit, windowMs = this.seenWindowMs } = this;
+    if (limit === undefined || unit === 'some tokens') return undefined;
+    if (windowMs === DAY_MS) return unit === 'requests' ? { rpd: limit } : { tpd: limit };
+    if (windowMs < LIKE_A_MINUTE[0] || windowMs > LIKE_A_MINUTE[1]) return undefined;
+    return unit === 'requests' ? { rpm: limit } : { tpm: limit };
+  }
+
+  /** How long its window is, as far as its figures show. */
+  private get seenWindowMs(): number {
+    const { unitMs } = this.refill;
+    return unitMs === undefined || this.limit === undefined ? this.longestSpanMs : unitMs * this.limit;
   }
 
   /** Used and left of it, for stats. `left` and `resetAt` are undefined where the last figure is out of date. */

@@ -1,5 +1,5 @@
 import type { LimitReading } from '../faults/limits.ts';
-import { LearnedLimit, type Heard, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
+import { LearnedLimit, type CountableLimit, type Heard, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
 import { makeRoom } from './make-room.ts';
 import type { DayReset } from './quota.ts';
 
@@ -115,6 +115,18 @@ export class LearnedQuota {
   adjust(lease: Taken & { readonly model: string | undefined }, requests: number, tokens: number, now: number): void {
     for (const limit of this.limits.get(undefined) ?? []) limit.adjust(requests, tokens, lease, now);
     for (const limit of this.limits.get(lease.model ?? NAMELESS) ?? []) limit.adjust(requests, tokens, lease, now);
+  }
+
+  /**
+   * Those limits that windows of our own can count, of one model or of all; see {@link LearnedLimit.countable}. Where
+   * tokens read and tokens written are limited apart, what a provider takes for tokens is not clear.
+   */
+  countable(model: string | undefined): CountableLimit | undefined {
+    const limits = this.limits.get(model);
+    if (!limits) return undefined;
+    const countsApart = limits.some(({ counts }) => counts === 'input-tokens' || counts === 'output-tokens');
+    const countable = limits.flatMap(limit => (countsApart && limit.counts !== 'requests' ? [] : (limit.countable ?? [])));
+    return countable.length === 0 ? undefined : countable.reduce((all, each) => ({ ...all, ...each }));
   }
 
   /** See {@link LearnedLimit.settled}. */

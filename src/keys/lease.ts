@@ -4,6 +4,7 @@ import type { Accusation } from './accusation.ts';
 import type { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
 import type { PoolKey } from './key.ts';
+import type { ModelQuota } from './model-quotas.ts';
 
 /** More is a mistake. Windows hold so much exactly, so that what is settled down again takes nothing from others. */
 const MOST = 2 ** 40;
@@ -46,6 +47,8 @@ export class Lease {
   whenReleased: (() => void) | undefined = undefined;
   /** What the processes that share state have counted for it; undefined where none do, or nothing is limited. */
   receipt: Receipt | undefined = undefined;
+  /** Those limits of single models that it is counted under; undefined where there are none. */
+  modelQuotas: ModelQuota[] | undefined = undefined;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
   /** What its answer says of limits was heard. */
@@ -130,6 +133,7 @@ export class Lease {
     if (!this.judged) this.key.requests--;
     this.key.usedQuota?.refund(this.settledTokens, this.at, now);
     this.group.quota?.refund(this.settledTokens, this.at, now);
+    for (const { quota } of this.modelQuotas ?? []) quota.refund(this.settledTokens, this.at, now);
     this.group.learned?.adjust(this, -1, -this.settledTokens, now);
     this.receipt?.correct(-1, -Math.ceil(this.settledTokens));
     this.settledTokens = 0;

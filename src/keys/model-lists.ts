@@ -11,7 +11,7 @@ interface Candidate {
 }
 
 /**
- * Lists of keys by model. A model belongs to the list of its own name, else to that of the most specific pattern that
+ * Lists by model, of keys or of limits. A model belongs to the list of its own name, else to that of the most specific pattern that
  * fits it (the most literal characters, then the fewest wildcards, then the first declared), else to none.
  */
 export class ModelLists {
@@ -36,7 +36,8 @@ export class ModelLists {
     return test;
   }
 
-  private listOf(model: string): string | undefined {
+  /** The pattern of the list that the model belongs to. */
+  listOf(model: string): string | undefined {
     // Every key of a pool is asked about one model in turn.
     if (model !== this.lastModel) {
       this.lastList = this.names.has(model) ? model : this.candidates.find(({ matches }) => matches(model))?.pattern;

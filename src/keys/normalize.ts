@@ -1,20 +1,7 @@
 import { loadKeysFromEnv, variableBase, type Environment, type LoadedKey } from './environment.ts';
 import { holdsSecret, secretId } from './mask.ts';
 import { ModelLists, type ServesModel } from './model-lists.ts';
-
-/** Limits of one key; absent ones do not apply. */
-export interface KeyLimits {
-  /** Requests per minute. */
-  readonly rpm?: number | undefined;
-  /** Tokens per minute. */
-  readonly tpm?: number | undefined;
-  /** Requests per day. */
-  readonly rpd?: number | undefined;
-  /** Tokens per day. */
-  readonly tpd?: number | undefined;
-  /** Attempts under way at once. */
-  readonly concurrency?: number | undefined;
-}
+import type { QuotaLimits } from './quota.ts';
 
 /** What may be said of a key beside its secret. */
 interface KeyTraits {
@@ -23,7 +10,7 @@ interface KeyTraits {
   readonly excludeModels?: readonly string[] | undefined;
   /** Keys of one group share a quota. */
   readonly group?: string | undefined;
-  readonly limits?: KeyLimits | undefined;
+  readonly limits?: QuotaLimits | undefined;
   readonly tier?: string | undefined;
   readonly region?: string | undefined;
 }

@@ -75,13 +75,14 @@ function placeOf({ namedGroup }: PoolKey, model: string | undefined, ofGroup: bo
   return parts.length === 0 ? '' : ` (${parts.join(', ')})`;
 }
 
-function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
-  const busy = (reason: string): Obstacle => ({
+function limitObstacle(key: PoolKey, demand: Demand, dayReset: DayReset | undefined): Obstacle | undefined {
+  const { model, now, tokens } = demand;
+  const busy = (reason: string, concerns: Obstacle['concerns'] = 'all'): Obstacle => ({
     state: 'busy',
     reason,
     at: key.quotaGroup.nextExpiry,
     pending: true,
-    concerns: 'all',
+    concerns,
   });
   const exhausted = (at: number, concerns: Obstacle['concerns'], reason: string): Obstacle => ({
     state: 'exhausted',
@@ -90,30 +91,49 @@ function limitObstacle(key: PoolKey, { tokens, now }: Demand, dayReset: DayReset
     pending: false,
     concerns,
   });
-  for (const [shortage, where] of [[key.shortage, ''], [key.quotaGroup.shortage, ' of its group']] as const) {
-    if (!shortage || shortage.availableAt({ tokens }, now) <= now) continue;
-    const { at, why } = shortage;
-    if (why === 'busy') return { ...busy(`concurrency limit${where} reached by all processes together`), at };
-    if (why === 'requests') return exhausted(at, 'all', `quota${where} used up by all processes together`);
+  for (const { at, concerns, where, why } of shortagesOf(key, demand)) {
+    if (why === 'busy') return { ...busy(`concurrency limit${where} reached by all processes together`, concerns), at };
+    if (why === 'requests') return exhausted(at, concerns, `quota${where} used up by all processes together`);
     return exhausted(at, 'call', `token quota${where} has no room for ${Math.max(1, tokens)}, over all processes`);
   }
   if (key.ramp > 0 && key.inFlight >= key.ramp) return busy('recovering: few attempts at a time');
   const needed = Math.max(1, tokens);
   const { quotaGroup } = key;
-  for (const [quota, inFlight, where] of [
-    // A limit that was not used yet has room for any call but one that is larger than all of it.
-    [needed > 1 ? key.quotaFor(dayReset) : key.usedQuota, key.inFlight, ''],
-    [quotaGroup.quota, quotaGroup.inFlight, ' of its group'],
+  // A limit that was not used yet has room for any call but one that is larger than all of it.
+  const own = needed > 1 ? key.quotaFor(dayReset) : key.usedQuota;
+  const ofModel = own?.models?.of(model);
+  const ofGroupModel = quotaGroup.quota?.models?.of(model);
+  for (const [quota, inFlight, concerns, where] of [
+    [own, key.inFlight, 'all', ''],
+    [ofModel?.quota, ofModel?.inFlight ?? 0, 'model', ` for ${model}`],
+    [quotaGroup.quota, quotaGroup.inFlight, 'all', ' of its group'],
+    [ofGroupModel?.quota, ofGroupModel?.inFlight ?? 0, 'model', ` of its group for ${model}`],
   ] as const) {
     if (!quota) continue;
-    if (inFlight >= quota.concurrency) return busy(`concurrency limit${where} reached`);
+    if (inFlight >= quota.concurrency) return busy(`concurrency limit${where} reached`, concerns);
     const at = quota.availableAt(1, now);
-    if (at > now) return exhausted(at, 'all', `quota${where} used up`);
+    if (at > now) return exhausted(at, concerns, `quota${where} used up`);
     const fitsAt = quota.availableAt(needed, now);
     if (fitsAt === Infinity) return exhausted(fitsAt, 'call', `token limit${where} is below the ${needed} asked for`);
     if (fitsAt > now) return exhausted(fitsAt, 'call', `token quota${where} has no room for ${needed}`);
   }
   return undefined;
+}
+
+/** What the store has said that other processes have used up. */
+function* shortagesOf(key: PoolKey, demand: Demand) {
+  const { model, now } = demand;
+  for (const { shortages, isGroup } of [
+    { shortages: key.shortages, isGroup: false },
+    { shortages: key.quotaGroup.shortages, isGroup: true },
+  ]) {
+    for (const shortage of shortages?.of(model) ?? []) {
+      if (shortage.availableAt(demand, now) <= now) continue;
+      const isOfModel = shortages?.isOfModel(shortage) === true;
+      const where = (isGroup ? ' of its group' : '') + (isOfModel && model !== undefined ? ` for ${model}` : '');
+      yield { at: shortage.at, why: shortage.why, concerns: isOfModel ? 'model' : 'all', where } as const;
+    }
+  }
 }
 
 /** What the provider's own figures forbid. Those of attempts under way may show that there is more. */

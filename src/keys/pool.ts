@@ -101,6 +101,8 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
   private readonly leaving = new Set<PoolKey>();
   private readonly lineups = new Lineups(this);
   private hasTokenLimits = false;
+  /** Some keys are used up for some models only. */
+  private limitsModels = false;
   private blocked: Blocked = { at: Infinity, pending: false };
   /** The latest time seen, and by how much the clock was set back so far. */
   private seenAt: number;
@@ -133,7 +135,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     }
     this.settings = settings;
     this.groups.configure(settings);
-    if (Object.values(settings.groups).some(({ limits }) => limitsTokens(limits))) this.hasTokenLimits = true;
+    for (const { limits } of Object.values(settings.groups)) this.noteLimits(limits);
     const named = new Set<PoolKey>();
     for (const keySettings of settings.keys) {
       const known = this.byId.get(keySettings.id);
@@ -192,6 +194,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
    */
   lease(demand: Demand, tried: ReadonlySet<PoolKey> | undefined): Lease | undefined {
     this.look(demand.now);
+    if (this.limitsModels && demand.model !== undefined) this.distinguish(demand.model);
     const lineup = this.lineups.of(demand.model);
     for (;;) {
       const key = this.choose(lineup, demand, tried);
@@ -655,7 +658,12 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
   private note({ models, excludeModels, servesModel, limits }: NormalizedKey): void {
     this.keysChanged();
     if (models?.length || excludeModels?.length || servesModel) this.lineups.hasFilters = true;
+    this.noteLimits(limits);
+  }
+
+  private noteLimits(limits: QuotaLimits | undefined): void {
     if (limitsTokens(limits)) this.hasTokenLimits = true;
+    if (limits?.models) this.limitsModels = true;
   }
 
   private remove(key: PoolKey): void {
@@ -702,7 +710,8 @@ function usedOf({ counts, limit, remaining }: LimitReading, { requests, tokens }
 }
 
 function limitsTokens(limits: QuotaLimits | undefined): boolean {
-  return limits?.tpm !== undefined || limits?.tpd !== undefined;
+  const all = limits ? [limits, ...Object.values(limits.models ?? {})] : [];
+  return all.some(({ tpm, tpd }) => tpm !== undefined || tpd !== undefined);
 }
 
 function isOpen(gate: GateView, now: number): boolean {

@@ -2,12 +2,19 @@ import { DAY_MS, MINUTE_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { NAMELESS } from './learned-quota.ts';
 import { DayWindow } from './day-window.ts';
+import { ModelQuotas } from './model-quotas.ts';
 import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { SlidingWindow } from './sliding-window.ts';
 
 /** Limits over time; absent ones do not apply. Requests and tokens per minute and per day. */
-export interface QuotaLimits {
+export interface QuotaLimits extends ModelLimits {
+  /** Beside those, limits of single models, by name or pattern. All models that an entry is for share it. */
+  readonly models?: Readonly<Record<string, ModelLimits>> | undefined;
+}
+
+/** Limits of all models together, or of some. */
+export interface ModelLimits {
   readonly rpm?: number | undefined;
   readonly tpm?: number | undefined;
   readonly rpd?: number | undefined;
@@ -25,8 +32,15 @@ export interface QuotaUse {
   readonly left: number;
 }
 
+/** Used and left, by window and, under `models`, by the entries of the limits by model. */
+export type QuotaUses = { readonly [Dimension in QuotaDimension]?: QuotaUse | undefined } & {
+  readonly models?: Readonly<Record<string, QuotaUses>> | undefined;
+};
+
 /** What counts in each window; see {@link QuotaWindow.entries}. */
-export type QuotaData = { readonly [Dimension in QuotaDimension]?: readonly number[] | undefined };
+export type QuotaData = { readonly [Dimension in QuotaDimension]?: readonly number[] | undefined } & {
+  readonly models?: Readonly<Record<string, QuotaData>> | undefined;
+};
 
 /** When the provider's day ends; a rolling day where the provider has none. */
 export type DayReset = (now: number) => number;
@@ -42,6 +56,8 @@ const DIMENSIONS = ['rpm', 'rpd', 'tpm', 'tpd'] as const satisfies readonly Quot
 /** All windows of one key or one group: checked together, then reserved together. */
 export class Quota {
   readonly concurrency: number;
+  /** Undefined where all models are limited alike. */
+  readonly models: ModelQuotas | undefined;
   /** Processes that have to make do with the limits, each for itself. */
   private readonly share: number;
   private readonly rpm: QuotaWindow | undefined;
@@ -61,6 +77,9 @@ export class Quota {
     this.rpd = windowFor(partOf(limits.rpd, share), previous?.rpd, perDay);
     this.tpm = windowFor(partOf(limits.tpm, share), previous?.tpm, perMinute);
     this.tpd = windowFor(partOf(limits.tpd, share), previous?.tpd, perDay);
+    const { models } = limits;
+    this.models =
+      models && new ModelQuotas(models, previous?.models, (each, before) => Quota.of(each, dayReset, before, share));
   }
 
   /** No quota object where nothing is limited; what `previous` has counted is carried over. */
@@ -70,16 +89,11 @@ export class Quota {
   }
 
   /** What {@link use} says where nothing was used. */
-  static unused(limits: QuotaLimits | undefined): Partial<Record<QuotaDimension, QuotaUse>> {
-    const use: Partial<Record<QuotaDimension, QuotaUse>> = {};
-    for (const dimension of DIMENSIONS) {
-      const limit = limits?.[dimension];
-      if (limit !== undefined) use[dimension] = { limit, used: 0, left: limit };
-    }
-    return use;
+  static unused(limits: QuotaLimits | undefined): QuotaUses {
+    return Quota.of(limits)?.use(0) ?? {};
   }
 
-  /** The earliest time a request of that many tokens fits; `Infinity` where it never will. */
+  /** The earliest time a request of that many tokens fits, whatever its model; `Infinity` where it never will. */
   availableAt(tokens: number, now: number): number {
     const { rpm, rpd, tpm, tpd } = this;
     let at = now;
@@ -119,6 +133,17 @@ export class Quota {
     this.tpd?.adjust(at, after - before, now);
   }
 
+  /** As {@link availableAt}, of the model alone. */
+  modelAvailableAt(model: string | undefined, tokens: number, now: number): number {
+    return this.models?.of(model)?.quota.availableAt(tokens, now) ?? now;
+  }
+
+  /** True where so many attempts of the model are under way as may be. */
+  isModelBusy(model: string | undefined): boolean {
+    const entry = this.models?.of(model);
+    return entry !== undefined && entry.inFlight >= entry.quota.concurrency;
+  }
+
   /**
    * The provider tells how much of a limit is used. Where it is one of these, and less than was counted here, its
    * figure holds. True where there is more room now.
@@ -126,7 +151,9 @@ export class Quota {
    * @param model whom the figure is about; undefined where it is about all. Of one model it says nothing where several
    * were counted together.
    */
-  correct({ counts, limit, windowMs = MINUTE_MS }: LimitReading, used: number, now: number, model: string | undefined): boolean {
+  correct(reading: LimitReading, used: number, now: number, model: string | undefined): boolean {
+    const { counts, limit, windowMs = MINUTE_MS } = reading;
+    if (this.models?.of(model)?.quota.correct(reading, used, now, model)) return true;
     if (model !== undefined && (this.countedModel ?? NAMELESS) !== model) return false;
     const dimension = (counts === 'requests' ? REQUESTS : counts === 'tokens' ? TOKENS : undefined)?.[windowMs];
     const window = dimension && this[dimension];
@@ -145,14 +172,17 @@ export class Quota {
       data[dimension] = entries;
       isUsed = true;
     }
+    const models = this.models?.snapshot(now);
+    if (models) return { ...data, models };
     return isUsed ? data : undefined;
   }
 
   restore(data: QuotaData, now: number): void {
     for (const dimension of DIMENSIONS) this[dimension]?.restore(data[dimension] ?? [], now);
+    this.models?.restore(data.models ?? {}, now);
   }
 
-  use(now: number): Partial<Record<QuotaDimension, QuotaUse>> {
+  use(now: number): QuotaUses {
     const use: Partial<Record<QuotaDimension, QuotaUse>> = {};
     for (const dimension of DIMENSIONS) {
       const window = this[dimension];
@@ -160,7 +190,8 @@ export class Quota {
       const used = window.used(now);
       use[dimension] = { limit: window.limit, used, left: Math.max(0, window.limit - used) };
     }
-    return use;
+    const models = this.models?.use(now);
+    return models ? { ...use, models } : use;
   }
 }
 

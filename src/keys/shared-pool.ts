@@ -1,9 +1,7 @@
 import type { Clock } from '../clock.ts';
 import type {
-  Candidate,
   GateName,
   LeaseAnswer,
-  Limits,
   Member,
   Note,
   PoolListener,
@@ -15,10 +13,13 @@ import type { Gate } from './gate.ts';
 import type { Gated } from './gated.ts';
 import type { QuotaGroup } from './group.ts';
 import { PoolKey, type Demand } from './key.ts';
+import { NAMELESS } from './learned-quota.ts';
 import type { Lease } from './lease.ts';
 import type { DayReset } from './quota.ts';
-import { SharedFacts, type SharedFactsHost, type SharedNames } from './shared-facts.ts';
+import { SharedFacts, type SharedFactsHost } from './shared-facts.ts';
+import { SharedMembers } from './shared-members.ts';
 import { SharedShortage } from './shared-shortage.ts';
+import { SharedShortages } from './shared-shortages.ts';
 import type { KeyChange, Settlement } from './settlement.ts';
 
 /** Keys the store may choose among in one round trip, the one the strategy wants first. */
@@ -61,19 +62,12 @@ interface Asked {
   readonly frees: number;
 }
 
-interface KnownMember {
-  readonly limits: Limits | undefined;
-  readonly member: Member;
-}
-
 /** A pool whose quotas and gates several processes share: asks the store for what the pool would take, and tells it. */
-export class SharedPool implements PoolListener, SharedNames {
+export class SharedPool implements PoolListener {
   private readonly host: SharedPoolHost;
   private readonly clock: Clock;
   private readonly store: PoolStore;
-  private readonly known = new WeakMap<Gated, KnownMember>();
-  private readonly keysByName = new Map<string, PoolKey>();
-  private readonly groupsByName = new Map<string, QuotaGroup>();
+  private readonly members: SharedMembers;
   /** Leases the store was asked to confirm, with what will come of that. */
   private readonly unconfirmed = new Map<Lease, Promise<Confirmation>>();
   /** Fulfilled when all of them are. */
@@ -89,7 +83,8 @@ export class SharedPool implements PoolListener, SharedNames {
     this.host = host;
     this.clock = clock;
     this.store = connection.pool(pattern, this);
-    this.facts = new SharedFacts(host, this, this.store, clock);
+    this.members = new SharedMembers(host, this.store);
+    this.facts = new SharedFacts(host, this.members, this.store, clock);
   }
 
   /** What changes its gates is told to the other processes. */
@@ -112,10 +107,10 @@ export class SharedPool implements PoolListener, SharedNames {
     except: ReadonlySet<PoolKey> | undefined,
     isFixed: boolean,
   ): Confirmation | Promise<Confirmation> {
-    const { key } = lease;
+    const { key, model } = lease;
     const others = isFixed ? [] : this.host.alternatives(demand, except, key, MOST_CANDIDATES - 1);
-    const candidates = [this.candidateOf(key, lease.probes !== undefined)];
-    for (const other of others) candidates.push(this.candidateOf(other, other.probedGates(demand.model) !== undefined));
+    const candidates = [this.members.candidateOf(key, model, lease.probes !== undefined)];
+    for (const other of others) candidates.push(this.members.candidateOf(other, model, other.probedGates(model) !== undefined));
     const asked = { lease, demand, others, frees: this.frees };
     const answer = this.store.lease({ candidates, ...this.askedFor(lease) });
     if (!(answer instanceof Promise)) return this.take(answer, asked);
@@ -142,7 +137,7 @@ export class SharedPool implements PoolListener, SharedNames {
 
   /** Counts a lease that is used whatever the store would say. */
   record(lease: Lease): Lease {
-    lease.receipt = this.store.record(this.candidateOf(lease.key, false), this.askedFor(lease));
+    lease.receipt = this.store.record(this.members.candidateOf(lease.key, lease.model, false), this.askedFor(lease));
     return lease;
   }
 
@@ -169,8 +164,8 @@ export class SharedPool implements PoolListener, SharedNames {
   }
 
   gateChanged({ member, model }: GateName, shared: SharedGate): void {
-    const key = this.keyNamed(member);
-    const group = key ? undefined : this.groupNamed(member);
+    const key = this.members.keyNamed(member);
+    const group = key ? undefined : this.members.groupNamed(member);
     const owner = key ?? group;
     const [subject = key] = group?.members() ?? [];
     if (!owner || !subject) return;
@@ -192,18 +187,18 @@ export class SharedPool implements PoolListener, SharedNames {
   freed(members: readonly string[]): void {
     this.frees++;
     for (const name of members) {
-      const key = this.keyNamed(name);
+      const key = this.members.keyNamed(name);
       if (key) {
         this.freedAt.set(key, this.frees);
-        key.shortage = undefined;
+        key.shortages = undefined;
         this.host.refresh(key);
         continue;
       }
-      const group = this.groupNamed(name);
+      const group = this.members.groupNamed(name);
       const [member] = group?.members() ?? [];
       if (!group || !member) continue;
       this.freedAt.set(group, this.frees);
-      group.shortage = undefined;
+      group.shortages = undefined;
       this.host.regroup(member);
     }
   }
@@ -212,24 +207,24 @@ export class SharedPool implements PoolListener, SharedNames {
     const { dayReset } = this.host.settings;
     for (const key of this.host.keys()) {
       key.divide(processes, dayReset);
-      key.shortage = undefined;
+      key.shortages = undefined;
       this.host.refresh(key);
     }
     for (const group of this.host.quotaGroups()) {
       group.divide(processes, dayReset);
-      group.shortage = undefined;
+      group.shortages = undefined;
       const [member] = group.members();
       if (member) this.host.regroup(member);
     }
   }
 
   *closedGates(): Generator<{ readonly name: GateName; readonly gate: SharedGate }> {
-    for (const key of this.host.keys()) yield* this.closedGatesOf(key, this.memberOfKey(key));
-    for (const group of this.host.quotaGroups()) yield* this.closedGatesOf(group, this.memberOfGroup(group));
+    for (const key of this.host.keys()) yield* this.closedGatesOf(key, this.members.of(key));
+    for (const group of this.host.quotaGroups()) yield* this.closedGatesOf(group, this.members.of(group));
   }
 
   private readonly watchGate = (gate: Gate, model: string | undefined, owner: Gated): void => {
-    gate.onChange = () => this.tell(gate, model, this.known.get(owner)?.member ?? this.nameAll(owner));
+    gate.onChange = () => this.tell(gate, model, this.members.find(owner));
   };
 
   private tell(gate: Gate, model: string | undefined, member: Member | undefined): void {
@@ -249,11 +244,13 @@ export class SharedPool implements PoolListener, SharedNames {
     for (const { candidate, of, why, at } of answer.refusals) {
       const key = candidate === 0 ? lease.key : others[candidate - 1];
       if (!key) continue;
-      const owner = of === 'key' ? key : key.quotaGroup;
+      const owner = of === 'key' || of === 'keyModel' ? key : key.quotaGroup;
+      const model = of === 'key' || of === 'group' ? undefined : (lease.model ?? NAMELESS);
       // News of what was given back may come before the answer to a question that was asked earlier.
       const isNews = (this.freedAt.get(owner) ?? 0) <= frees;
       const until = why === 'busy' ? Math.min(at, now + BUSY_MS) : at;
-      owner.shortage = new SharedShortage(why, isNews ? Math.max(now + 1, until) : now + 1, lease.tokens);
+      owner.shortages ??= new SharedShortages();
+      owner.shortages.note(model, new SharedShortage(why, isNews ? Math.max(now + 1, until) : now + 1, lease.tokens));
     }
     const { granted, receipt, unavailable } = answer;
     if (granted === 0 && this.isStillGood(lease, now)) {
@@ -283,63 +280,6 @@ export class SharedPool implements PoolListener, SharedNames {
   private askedFor({ model, tokens }: Lease) {
     const { leaseMs, dayReset } = this.host.settings;
     return { model, tokens, leaseMs, dayReset };
-  }
-
-  private candidateOf(key: PoolKey, probes: boolean): Candidate {
-    return { key: this.memberOfKey(key), group: this.memberOfGroup(key.quotaGroup), probes };
-  }
-
-  private memberOfKey(key: PoolKey): Member {
-    const { limits } = key.settings;
-    const known = this.known.get(key);
-    if (known && known.limits === limits) return known.member;
-    const member = this.store.member('key', key.reveal(), limits);
-    this.known.set(key, { limits, member });
-    this.keysByName.set(member.name, key);
-    return member;
-  }
-
-  private memberOfGroup(group: QuotaGroup): Member {
-    const { limits } = group;
-    const known = this.known.get(group);
-    if (known && known.limits === limits) return known.member;
-    const [first] = group.members();
-    const member =
-      group.isNamed || !first
-        ? this.store.member('group', group.id, limits)
-        : this.store.member('own group', first.reveal(), limits);
-    this.known.set(group, { limits, member });
-    this.groupsByName.set(member.name, group);
-    return member;
-  }
-
-  // SharedNames
-
-  nameOf(owner: PoolKey | QuotaGroup): string {
-    return (owner instanceof PoolKey ? this.memberOfKey(owner) : this.memberOfGroup(owner)).name;
-  }
-
-  keyNamed(name: string): PoolKey | undefined {
-    if (!this.keysByName.has(name)) this.nameAll();
-    const key = this.keysByName.get(name);
-    return key && !key.draining ? key : undefined;
-  }
-
-  groupNamed(name: string): QuotaGroup | undefined {
-    if (!this.groupsByName.has(name)) this.nameAll();
-    const group = this.groupsByName.get(name);
-    if (group && !group.isEmpty) return group;
-    // Processes that have learned of a group in another order call it by another of its names.
-    return [...this.host.quotaGroups()].find(each =>
-      [...each.names].some(known => this.store.nameOf('group', known) === name),
-    );
-  }
-
-  /** Keys and groups are given their names when they are first used, or first spoken of. */
-  private nameAll(wanted?: Gated): Member | undefined {
-    for (const key of this.host.keys()) this.memberOfKey(key);
-    for (const group of this.host.quotaGroups()) this.memberOfGroup(group);
-    return wanted && this.known.get(wanted)?.member;
   }
 
   private announce(key: PoolKey, from: Gate['state'], gate: Gate, model: string | undefined, group?: QuotaGroup): void {

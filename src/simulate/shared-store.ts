@@ -7,7 +7,9 @@ import type {
   GateName,
   LeaseAnswer,
   LeaseRequest,
+  Limits,
   Member,
+  MemberKind,
   PoolListener,
   PoolStore,
   Receipt,
@@ -16,6 +18,7 @@ import type {
   StateStore,
   StoreConnection,
 } from '../state/store.ts';
+import { COUNTED_OF } from '../state/store.ts';
 
 /** To the store and back. */
 const ROUND_TRIP_MS = 1;
@@ -62,8 +65,13 @@ export class SharedStore implements StateStore {
 
 /** What is counted of a key or a group. */
 interface Account {
+  readonly limits: Limits | undefined;
   readonly quota: Quota | undefined;
   underWay: number;
+}
+
+function nameOf(kind: MemberKind, identity: string, entry?: string): string {
+  return entry === undefined ? `${kind} ${identity}` : `${kind} ${identity} ${entry}`;
 }
 
 class CentralPool {
@@ -79,8 +87,8 @@ class CentralPool {
   join(listener: PoolListener): PoolStore {
     this.listeners.add(listener);
     return {
-      member: (kind, identity, limits) => ({ name: `${kind} ${identity}`, limits }),
-      nameOf: (kind, identity) => `${kind} ${identity}`,
+      member: (kind, identity, limits, entry) => ({ name: nameOf(kind, identity, entry), limits }),
+      nameOf,
       lease: request =>
         new Promise(resolve => {
           this.clock.setTimeout(() => resolve(this.lease(request)), ROUND_TRIP_MS);
@@ -115,10 +123,12 @@ class CentralPool {
     return { granted: undefined, receipt: undefined, refusals };
   }
 
-  private refusalOf({ group, key }: Candidate, candidate: number, request: LeaseRequest): Refusal | undefined {
+  private refusalOf(asked: Candidate, candidate: number, request: LeaseRequest): Refusal | undefined {
     const now = this.clock.now();
-    for (const of of ['key', 'group'] as const) {
-      const { quota, underWay } = this.accountOf(of === 'key' ? key : group, request);
+    for (const of of COUNTED_OF) {
+      const member = asked[of];
+      if (!member) continue;
+      const { quota, underWay } = this.accountOf(member, request);
       if (!quota) continue;
       if (underWay >= quota.concurrency) return { candidate, of, why: 'busy', at: Infinity };
       const at = quota.availableAt(Math.max(1, request.tokens), now);
@@ -127,10 +137,10 @@ class CentralPool {
     return undefined;
   }
 
-  private reserve({ group, key }: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt {
+  private reserve(candidate: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt {
     const { model, tokens } = request;
     const reservedAt = this.clock.now();
-    const members = [key, group].filter(({ limits }) => limits !== undefined);
+    const members = COUNTED_OF.flatMap(of => candidate[of] ?? []).filter(({ limits }) => limits !== undefined);
     const accounts = members.map(member => this.accountOf(member, request));
     for (const account of accounts) {
       account.quota?.reserve(tokens, reservedAt, model);
@@ -180,7 +190,8 @@ class CentralPool {
 
   private accountOf({ limits, name }: Member, { dayReset }: Pick<LeaseRequest, 'dayReset'>): Account {
     let account = this.accounts.get(name);
-    if (!account) this.accounts.set(name, (account = { quota: Quota.of(limits, dayReset), underWay: 0 }));
+    if (!account) this.accounts.set(name, (account = { limits, quota: Quota.of(limits, dayReset), underWay: 0 }));
+    if (account.limits !== limits) Object.assign(account, { limits, quota: Quota.of(limits, dayReset, account.quota) });
     return account;
   }
 }

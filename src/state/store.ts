@@ -23,7 +23,7 @@ export interface StoreConnection {
   close(): void;
 }
 
-/** Limits over time and at once; absent ones do not apply. */
+/** Limits over time and at once, of all models together or of some; absent ones do not apply. */
 export interface Limits {
   readonly rpm?: number | undefined;
   readonly tpm?: number | undefined;
@@ -32,7 +32,7 @@ export interface Limits {
   readonly concurrency?: number | undefined;
 }
 
-/** A key or a group, as the processes know it: by a name that gives no secret away. */
+/** A key or a group, or the limits of either for some models, as the processes know it: by a name that gives no secret away. */
 export interface Member {
   readonly name: string;
   /** Undefined where nothing is counted. */
@@ -43,6 +43,9 @@ export interface Member {
 export interface Candidate {
   readonly key: Member;
   readonly group: Member;
+  /** What the key, and its group, are limited to for the call's model alone; undefined where they are not. */
+  readonly keyModel?: Member | undefined;
+  readonly groupModel?: Member | undefined;
   /** A gate of it is shut as far as this process knows, and would be probed. */
   readonly probes: boolean;
 }
@@ -59,13 +62,17 @@ export interface LeaseRequest {
   readonly dayReset: ((now: number) => number) | undefined;
 }
 
+/** What of a candidate is counted. */
+export const COUNTED_OF = ['key', 'group', 'keyModel', 'groupModel'] as const satisfies readonly (keyof Candidate)[];
+export type CountedOf = (typeof COUNTED_OF)[number];
+
 /** Why a candidate has no room: its requests, its tokens, or its attempts at once. */
 export type Shortfall = 'requests' | 'tokens' | 'busy';
 
 /** A candidate that was asked for and has no room. */
 export interface Refusal {
   readonly candidate: number;
-  readonly of: 'key' | 'group';
+  readonly of: CountedOf;
   readonly why: Shortfall;
   /** When it has room, provided nothing is given back before; epoch ms. */
   readonly at: number;
@@ -155,12 +162,17 @@ export interface PoolListener {
   notes(): Iterable<Note>;
 }
 
+export type MemberKind = 'key' | 'own group' | 'group';
+
 /** One pool's part of a store. */
 export interface PoolStore {
-  /** The member for a key or a group. `identity` may be a secret: it is kept nowhere. */
-  member(kind: 'key' | 'own group' | 'group', identity: string, limits: Limits | undefined): Member;
+  /**
+   * The member for a key or a group, or for what it is limited to for the models of one entry. `identity` may be a
+   * secret: it is kept nowhere.
+   */
+  member(kind: MemberKind, identity: string, limits: Limits | undefined, entry?: string): Member;
   /** What such a member is called, whether or not there is one. */
-  nameOf(kind: 'key' | 'own group' | 'group', identity: string): string;
+  nameOf(kind: MemberKind, identity: string): string;
   /** Takes the first candidate that has room, with all that it and its group are limited to. Never rejects. */
   lease(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer>;
   /** Counts an attempt that is made whether or not there is room. */

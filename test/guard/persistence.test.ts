@@ -133,6 +133,21 @@ describe('after a restart', () => {
     expect(await later.call()).toBe('a');
   });
 
+  test('the quotas of single models go on where they were', async () => {
+    const options = {
+      keys: [{ ...keysOf('a')[0]!, limits: { models: { pro: { rpd: 2 }, 'flash*': { rpd: 1 } } }, group: 'team' }],
+      groups: { team: { limits: { models: { pro: { rpd: 3 } } } } },
+    };
+    const before = life(options);
+    await before.call(undefined, { model: 'pro' });
+    await before.call(undefined, { model: 'flash-lite' });
+    const after = restart(before, options);
+    expect(after.key('a').quota.models).toMatchObject({ pro: { rpd: { used: 1 } }, 'flash*': { rpd: { used: 1 } } });
+    expect(await after.call(undefined, { model: 'flash' })).toBeUndefined();
+    expect(await after.call(undefined, { model: 'pro' })).toBe('a');
+    expect(await after.call(undefined, { model: 'pro' })).toBeUndefined();
+  });
+
   test('the quota of the day goes on where it was, and is whole again at midnight of the provider', async () => {
     const options = { keys: [{ ...keysOf('a')[0]!, limits: { rpd: 3 } }] };
     let now = life(options);

@@ -166,8 +166,11 @@ const limitsArb = fc.option(
   { nil: undefined },
 );
 const poolArb = fc.record({
-  keys: fc.array(fc.record({ limits: limitsArb, group: fc.constantFrom(undefined, 'red', 'blue') }), { minLength: 1, maxLength: 5 }),
-  groups: fc.record({ red: limitsArb, blue: limitsArb }),
+  keys: fc.array(
+    fc.record({ limits: limitsArb, ofModel: limitsArb, group: fc.constantFrom(undefined, 'red', 'blue') }),
+    { minLength: 1, maxLength: 5 },
+  ),
+  groups: fc.record({ red: limitsArb, blue: limitsArb, ofModel: limitsArb }),
   hasReset: fc.boolean(),
 });
 const turnArb = fc.record({
@@ -197,8 +200,8 @@ async function play(
   const clock = new ManualClock(START);
   const client = timedClient(server, () => clock.now());
   const store = storePool({ client }, clock, `pool ${pools++}`);
-  const candidates = keys.map(({ limits, group }, i): Candidate =>
-    store.candidate(`key ${i}`, limits, group, group && groups[group]),
+  const candidates = keys.map(({ limits, ofModel, group }, i): Candidate =>
+    store.candidate(`key ${i}`, limits, group, group && groups[group], { key: ofModel, group: groups.ofModel }),
   );
   const dayReset = hasReset ? () => START + 80_000 : undefined;
   const told: unknown[] = [];

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
-import type { Limits, Receipt } from '../../src/state/store.ts';
+import type { Candidate, Limits, Receipt } from '../../src/state/store.ts';
 import { ManualClock } from '../support/manual-clock.ts';
 import { RedisServer } from '../support/redis/server.ts';
 import { requestFor, storePool, type StorePool } from '../support/redis/store-pool.ts';
@@ -78,10 +78,18 @@ const stepArb = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('wait' as const), ms: aboutArb }) },
 );
 
+/** Whatever it is that has the limits. */
+const limitedArb = fc.constantFrom<(key: string, limits: Limits) => Candidate>(
+  (key, limits) => store.candidate(key, limits),
+  (key, limits) => store.candidate(key, undefined, undefined, limits),
+  (key, limits) => store.candidate(key, undefined, undefined, undefined, { key: limits }),
+  (key, limits) => store.candidate(key, undefined, undefined, undefined, { group: limits }),
+);
+
 test('what is granted fits all windows; what is refused would fit one of them not, give or take a step', async () => {
   await fc.assert(
-    fc.asyncProperty(limitsArb, fc.array(stepArb, { maxLength: 60, size: '+1' }), async (limits, steps) => {
-      const candidate = store.candidate(`key ${keys++}`, limits);
+    fc.asyncProperty(limitsArb, limitedArb, fc.array(stepArb, { maxLength: 60, size: '+1' }), async (limits, limited, steps) => {
+      const candidate = limited(`key ${keys++}`, limits);
       const spent: Spent[] = [];
       const receipts: (Receipt | undefined)[] = [];
       for (const step of steps) {

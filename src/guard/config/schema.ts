@@ -237,12 +237,20 @@ function retry({ flag, fromZero }: Shared) {
 }
 
 function keyLimits({ fromOne }: Shared) {
-  return section('KeyLimits', {
+  const windows = () => ({
     rpm: option('Requests per minute.', fromOne.optional()),
     tpm: option('Tokens per minute.', fromOne.optional()),
     rpd: option('Requests per day.', fromOne.optional()),
     tpd: option('Tokens per day.', fromOne.optional()),
     concurrency: option('Attempts under way at once.', fromOne.optional()),
+  });
+  return section('KeyLimits', {
+    ...windows(),
+    models: option(
+      'Limits of single models beside those, by name or with `*`. A call that names a model counts under the most ' +
+        'specific entry that fits it, and all models of an entry count together.',
+      z.record(z.string(), section('ModelLimits', windows()), { error: 'an object of limits by model' }).optional(),
+    ),
   });
 }
 

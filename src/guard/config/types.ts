@@ -388,6 +388,24 @@ export interface KeyLimits {
   tpd?: number | undefined;
   /** Attempts under way at once. */
   concurrency?: number | undefined;
+  /**
+   * Limits of single models beside those, by name or with `*`. A call that names a model counts under the most
+   * specific entry that fits it, and all models of an entry count together.
+   */
+  models?: Record<string, ModelLimits> | undefined;
+}
+
+export interface ModelLimits {
+  /** Requests per minute. */
+  rpm?: number | undefined;
+  /** Tokens per minute. */
+  tpm?: number | undefined;
+  /** Requests per day. */
+  rpd?: number | undefined;
+  /** Tokens per day. */
+  tpd?: number | undefined;
+  /** Attempts under way at once. */
+  concurrency?: number | undefined;
 }
 
 /** Keys that are read from the environment. */

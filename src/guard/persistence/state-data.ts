@@ -126,12 +126,8 @@ function buildSchemas() {
   const amount = z.number().min(0);
   // A window holds 256 events, each with its weight.
   const events = z.array(z.number()).max(2048);
-  const quota = z.object({
-    rpm: events.optional(),
-    rpd: events.optional(),
-    tpm: events.optional(),
-    tpd: events.optional(),
-  });
+  const windows = { rpm: events.optional(), rpd: events.optional(), tpm: events.optional(), tpd: events.optional() };
+  const quota = z.object({ ...windows, models: z.record(z.string(), z.object(windows)).optional() });
   const gate: z.ZodType<GateSnapshot> = z.object({
     state: z.enum(['ready', 'cooling', 'suspect', 'disabled']),
     until: z.number(),

@@ -1,8 +1,8 @@
-import type { LeaseAnswer, LeaseRequest } from '../store.ts';
+import type { LeaseAnswer, LeaseRequest, Member } from '../store.ts';
 import { modelSuffix } from './gate-record.ts';
 import type { RedisMember } from './member.ts';
 import type { PoolNames } from './names.ts';
-import { Numbering } from './numbering.ts';
+import { NONE, Numbering } from './numbering.ts';
 
 /** One lease that is asked for. */
 export interface Ask {
@@ -28,6 +28,10 @@ export function leaseId(scriptId: string, position: number): string {
   return scriptId + String.fromCharCode(48 + position);
 }
 
+function codeOf(numbering: Numbering, member: Member | undefined): string {
+  return member ? numbering.codeOf(member.name) : NONE;
+}
+
 /** What the script is called with; see there. */
 export function leaseCall(
   names: PoolNames,
@@ -39,8 +43,9 @@ export function leaseCall(
   const leases: (string | number)[] = [];
   for (const { calls, request } of asks) {
     let order = '';
-    for (const { key, group, probes } of request.candidates) {
-      order += numbering.codeOf(key.name) + numbering.codeOf(group.name) + (probes ? '1' : '0');
+    for (const { key, group, keyModel, groupModel, probes } of request.candidates) {
+      order += numbering.codeOf(key.name) + numbering.codeOf(group.name);
+      order += codeOf(numbering, keyModel) + codeOf(numbering, groupModel) + (probes ? '1' : '0');
     }
     leases.push(Math.ceil(request.tokens), modelSuffix(request.model), calls, order);
   }

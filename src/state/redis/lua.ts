@@ -180,11 +180,11 @@ end
  *
  * KEYS: version, gates, then members.
  * ARGV: known version, the script's id, lease ms, end of the provider's day or 0, by how many ms calls beyond the first
- * may be made later; the limits of each member; then per lease its tokens, `/model` or nothing, calls wanted, and five
- * characters per candidate: the members that are its key and its group, as two digits to the base of 64 each, and
- * whether its gates are half-open. A lease's id is the script's and a digit.
+ * may be made later; the limits of each member; then per lease its tokens, `/model` or nothing, calls wanted, and nine
+ * characters per candidate: the members that are its key, its group, and what these are limited to for the model, as two
+ * digits to the base of 64 each or `//` for none, and whether its gates are half-open. A lease's id is the script's and a digit.
  * Answer: now, version; per lease the position granted or 0, and calls granted; then per refusal the lease, the
- * position, `key`, `group` or a gate's field, ms to wait, and why; a gate's record stands for the latter.
+ * position, `key`, `group`, `keyModel`, `groupModel` or a gate's field, ms to wait, and why; a gate's record stands for the latter.
  */
 export const LEASE = `${STATE}${GATES}
 local known, script, leaseMs, reset, laterMs = ARGV[1], ARGV[2], ARGV[3] + 0, ARGV[4] + 0, ARGV[5] + 0
@@ -195,7 +195,9 @@ local version = call('GET', KEYS[1]) or ''
 
 -- By where they are in KEYS; false where nothing is counted.
 local members = {}
-local function memberAt(i)
+local function memberAt(c1, c2)
+  if c1 == 47 then return false end
+  local i = (c1 - 48) * 64 + c2 - 45
   local e = members[i]
   if e == nil then
     local limits = ARGV[i + LIMITS]
@@ -276,6 +278,7 @@ end
 
 -- Of so many calls, how many fit.
 local function fit(calls, e, tokens)
+  if not e then return calls end
   if e.most > 0 then return 1 end
   if e.rpm > 0 then calls = min(calls, e.rpm - e.minute.requests) end
   if e.rpd > 0 then calls = min(calls, e.rpd - e.day.requests) end
@@ -331,29 +334,35 @@ local function gatesOf(lease, position, key, group, model)
   return probed
 end
 
+local function admit(lease, position, tokens, what, e)
+  return not e or hasRoom(lease, position, what, e, tokens)
+end
+
 local lease = 0
 for at = #KEYS + LIMITS + 1, #ARGV, 4 do
   lease = lease + 1
   local tokens, calls, order = ARGV[at] + 0, ARGV[at + 2] + 0, ARGV[at + 3]
   local granted, position = 0, 0
-  for from = 1, #order, 5 do
+  for from = 1, #order, 9 do
     position = position + 1
-    local k1, k2, g1, g2, isProbe = byte(order, from, from + 4)
-    local k, g = (k1 - 48) * 64 + k2 - 45, (g1 - 48) * 64 + g2 - 45
+    local k1, k2, g1, g2, p1, p2, q1, q2, isProbe = byte(order, from, from + 8)
     local probed
     local isOpen = true
     if version ~= known or isProbe == 49 then
-      probed = gatesOf(lease, position, k, g, ARGV[at + 1])
+      probed = gatesOf(lease, position, (k1 - 48) * 64 + k2 - 45, (g1 - 48) * 64 + g2 - 45, ARGV[at + 1])
       isOpen = probed ~= nil
     end
     if isOpen then
-      local key, group = memberAt(k), memberAt(g)
-      if (not key or hasRoom(lease, position, 'key', key, tokens))
-        and (not group or hasRoom(lease, position, 'group', group, tokens)) then
-        if calls > 1 and key then calls = fit(calls, key, tokens) end
-        if calls > 1 and group then calls = fit(calls, group, tokens) end
+      local key, group, ofKey, ofGroup = memberAt(k1, k2), memberAt(g1, g2), memberAt(p1, p2), memberAt(q1, q2)
+      if admit(lease, position, tokens, 'key', key) and admit(lease, position, tokens, 'group', group)
+        and admit(lease, position, tokens, 'keyModel', ofKey) and admit(lease, position, tokens, 'groupModel', ofGroup) then
+        if calls > 1 then
+          calls = fit(fit(fit(fit(calls, key, tokens), group, tokens), ofKey, tokens), ofGroup, tokens)
+        end
         if key then take(key, lease, calls, tokens) end
         if group then take(group, lease, calls, tokens) end
+        if ofKey then take(ofKey, lease, calls, tokens) end
+        if ofGroup then take(ofGroup, lease, calls, tokens) end
         if probed and #probed > 0 then
           call('HSET', KEYS[2], unpack(probed))
           for i = 1, #probed, 2 do records[probed[i]] = probed[i + 1] end
@@ -572,8 +581,8 @@ return answer
  * Adds what was counted elsewhere while this was away.
  *
  * KEYS: version, gates, then members. ARGV: an id, under which a member hears this once; end of the provider's day or 0;
- * then per member its limits, and its entries, each a span: \`m\` or \`d\` for minute or day, ms ago, requests, tokens; or
- * \`p\`, id, ms left, 0; or \`u\`, id, ms ago, tokens, of a lease that may have been counted. Separated by spaces and commas.
+ * then per member its limits, and its entries, each a span: `m` or `d` for minute or day, ms ago, requests, tokens; or
+ * `p`, id, ms left, 0; or `u`, id, ms ago, tokens, of a lease that may have been counted. Separated by spaces and commas.
  */
 export const ADD = `${STATE}
 local function insert(e, w, at, requests, tokens, step)

@@ -1,4 +1,5 @@
 import { createHash, createHmac } from 'node:crypto';
+import type { MemberKind } from '../store.ts';
 
 /** The names of a pool's entries; they stand in one slot of a cluster, and hold neither secrets nor provider names. */
 export class PoolNames {
@@ -19,10 +20,16 @@ export class PoolNames {
     this.channel = `${this.base}c`;
   }
 
-  /** Begins with a letter for its kind; the same in every process that has the secret. */
-  member(kind: 'key' | 'own group' | 'group', identity: string): string {
+  /**
+   * Begins with a letter for its kind; the same in every process that has the secret.
+   *
+   * @param entry of its limits by model
+   */
+  member(kind: MemberKind, identity: string, entry?: string): string {
     const letter = { key: 'k', 'own group': 'o', group: 'g' }[kind];
-    return letter + createHmac('sha256', this.salt).update(identity).digest('base64url').slice(0, 16);
+    const digest = createHmac('sha256', this.salt).update(identity);
+    if (entry !== undefined) digest.update(`\n${entry}`);
+    return (entry === undefined ? letter : `${letter}m`) + digest.digest('base64url').slice(0, 16);
   }
 
   entry(member: string): string {

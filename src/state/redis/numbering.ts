@@ -1,3 +1,6 @@
+/** In place of a code, where there is no member. */
+export const NONE = '//';
+
 /** The members that a script is given, each of them once, and how its arguments speak of them. */
 export class Numbering {
   private readonly codes = new Map<string, string>();

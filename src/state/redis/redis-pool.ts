@@ -5,6 +5,7 @@ import type {
   LeaseRequest,
   Limits,
   Member,
+  MemberKind,
   Note,
   PoolListener,
   PoolStore,
@@ -12,6 +13,7 @@ import type {
   Refusal,
   SharedGate,
 } from '../store.ts';
+import { COUNTED_OF } from '../store.ts';
 import { Blocks } from './blocks.ts';
 import { GateExchange } from './gate-exchange.ts';
 import { NoteExchange } from './note-exchange.ts';
@@ -70,8 +72,8 @@ export class RedisPool implements PoolStore {
     this.blocks = new Blocks(link, block => this.ledger.giveBack(block));
   }
 
-  member(kind: 'key' | 'own group' | 'group', identity: string, limits: Limits | undefined): Member {
-    const name = this.names.member(kind, identity);
+  member(kind: MemberKind, identity: string, limits: Limits | undefined, entry?: string): Member {
+    const name = this.names.member(kind, identity, entry);
     const known = this.members.get(name);
     const member = new RedisMember(name, this.names.entry(name), limits, known?.journal);
     if (known?.limitsText === member.limitsText) return known;
@@ -79,7 +81,7 @@ export class RedisPool implements PoolStore {
     return member;
   }
 
-  nameOf(kind: 'key' | 'own group' | 'group', identity: string): string {
+  nameOf(kind: MemberKind, identity: string): string {
     return this.names.member(kind, identity);
   }
 
@@ -89,8 +91,8 @@ export class RedisPool implements PoolStore {
     return this.withoutStore(request);
   }
 
-  record({ key, group }: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt | undefined {
-    const members = this.limitedOf(key, group);
+  record(candidate: Candidate, request: Omit<LeaseRequest, 'candidates'>): Receipt | undefined {
+    const members = this.limitedOf(candidate);
     if (members.length === 0) return undefined;
     const receipt = this.ledger.owed({ ...this.drawn(request), id: leaseId(this.nextScriptId(), 0), members });
     if (this.link.isUp) this.ledger.tell(members, false);
@@ -207,7 +209,7 @@ export class RedisPool implements PoolStore {
   /** Spends what was taken ahead, or takes ahead. */
   private leaseOfBlock(request: LeaseRequest): LeaseAnswer | Promise<LeaseAnswer> {
     const [first] = request.candidates;
-    const members = first ? this.limitedOf(first.key, first.group) : [];
+    const members = first ? this.limitedOf(first) : [];
     if (!first || first.probes || members.length === 0 || members.some(({ hasPlaces }) => hasPlaces)) {
       return this.ask(request, 1);
     }
@@ -272,9 +274,10 @@ export class RedisPool implements PoolStore {
     const refusals = asks.map((): Refusal[] => []);
     for (let i = 2 + 2 * asks.length; i + 4 < values.length; i += 5) {
       const [what, waitMs, why] = [text(values[i + 2]), Number(values[i + 3]), text(values[i + 4])];
-      if (what !== 'key' && what !== 'group') this.gates.adopt(what, why, now);
+      const of = COUNTED_OF.find(each => each === what);
+      if (!of) this.gates.adopt(what, why, now);
       else if (why === 'requests' || why === 'tokens' || why === 'busy') {
-        const refusal: Refusal = { candidate: Number(values[i + 1]) - 1, of: what, why, at: this.link.now() + waitMs };
+        const refusal: Refusal = { candidate: Number(values[i + 1]) - 1, of, why, at: this.link.now() + waitMs };
         refusals[Number(values[i]) - 1]?.push(refusal);
       }
     }
@@ -297,7 +300,7 @@ export class RedisPool implements PoolStore {
     now: number,
     askedAt: number,
   ): RedisReceipt | undefined {
-    const members = this.limitedOf(candidate.key, candidate.group);
+    const members = this.limitedOf(candidate);
     if (members.length === 0 && probes === '') return undefined;
     const drawn = this.drawn(request);
     const isBlock = calls > 1;
@@ -324,8 +327,7 @@ export class RedisPool implements PoolStore {
       return;
     }
     const unsure = asks.map(({ request }, i) => {
-      const { key, group } = request.candidates[0]!;
-      const members = this.limitedOf(key, group);
+      const members = this.limitedOf(request.candidates[0]!);
       if (this.link.isStrict || members.length === 0) return undefined;
       return this.ledger.unsure({ ...this.drawn(request), id: leaseId(scriptId, i), members, at: askedAt });
     });
@@ -367,10 +369,11 @@ export class RedisPool implements PoolStore {
     return { at, tokens: Math.ceil(tokens), expiresAt: at + leaseMs };
   }
 
-  private limitedOf(key: Member, group: Member): RedisMember[] {
+  private limitedOf(candidate: Candidate): RedisMember[] {
     const limited: RedisMember[] = [];
-    for (const { name } of [key, group]) {
-      const member = this.members.get(name);
+    for (const of of COUNTED_OF) {
+      const counted = candidate[of];
+      const member = counted && this.members.get(counted.name);
       if (member && member.limitsText !== '') limited.push(member);
     }
     return limited;
@@ -388,8 +391,9 @@ export class RedisPool implements PoolStore {
   }
 }
 
-function blockName({ key, group }: Candidate): string {
-  return `${key.name} ${group.name}`;
+function blockName({ key, group, keyModel, groupModel }: Candidate): string {
+  const name = `${key.name} ${group.name}`;
+  return keyModel || groupModel ? `${name} ${keyModel?.name ?? ''} ${groupModel?.name ?? ''}` : name;
 }
 
 /** What an answer says of the key that was wanted first. */

@@ -6,7 +6,13 @@ import type { RedisServer } from './server.ts';
 export interface StorePool {
   readonly pool: PoolStore;
   /** A key of that name in a group of its own, or in a named one. */
-  readonly candidate: (key: string, limits: Limits | undefined, group?: string, groupLimits?: Limits) => Candidate;
+  readonly candidate: (
+    key: string,
+    limits: Limits | undefined,
+    group?: string,
+    groupLimits?: Limits,
+    ofModel?: { readonly key?: Limits | undefined; readonly group?: Limits | undefined },
+  ) => Candidate;
   readonly warnings: readonly string[];
   readonly close: () => void;
 }
@@ -32,11 +38,16 @@ export function storePool(
   const pool = connection.pool(pattern, { ...DEAF, ...listener });
   return {
     pool,
-    candidate: (key, limits, group, groupLimits) => ({
-      key: pool.member('key', key, limits),
-      group: group === undefined ? pool.member('own group', key, undefined) : pool.member('group', group, groupLimits),
-      probes: false,
-    }),
+    candidate: (key, limits, group, groupLimits, ofModel = {}) => {
+      const [kind, identity] = group === undefined ? (['own group', key] as const) : (['group', group] as const);
+      return {
+        key: pool.member('key', key, limits),
+        group: pool.member(kind, identity, groupLimits),
+        keyModel: ofModel.key && pool.member('key', key, ofModel.key, 'gpt-*'),
+        groupModel: ofModel.group && pool.member(kind, identity, ofModel.group, 'gpt-*'),
+        probes: false,
+      };
+    },
     warnings,
     close: () => connection.close(),
   };
