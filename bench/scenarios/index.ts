@@ -4,8 +4,8 @@ import { billingDeadKey, revokedKey, slowKey } from './bad-keys.ts';
 import { freeTier, freeTierUntold } from './free-tier.ts';
 import { pacificMidnight } from './pacific-midnight.ts';
 import { addressLimit, overloaded, threeTimes } from './providers-faults.ts';
-import { burst, differentQuotas, leavingClients, tokens } from './quotas.ts';
-import { fleet, manyKeys } from './scale.ts';
+import { burst, differentQuotas, leavingClients, models, tokens } from './quotas.ts';
+import { fleet, manyKeys, untoldFleet } from './scale.ts';
 import { sharedOrganization, sharedProject } from './shared-project.ts';
 
 export const scenarios: readonly Scenario[] = [
@@ -22,10 +22,12 @@ export const scenarios: readonly Scenario[] = [
   slowKey,
   differentQuotas,
   burst,
+  models,
   tokens,
   leavingClients,
   withoutAffinity,
   withAffinity,
   manyKeys,
   fleet,
+  untoldFleet,
 ];

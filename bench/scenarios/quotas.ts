@@ -52,6 +52,27 @@ export const leavingClients: Scenario = {
   traffic: [{ provider: 'gemini', model: 'flash', shape: 'steady', perMinute: 180, patienceMs: MINUTE_MS, leaving: 1 / 3 }],
 };
 
+const limitOfModel = { of: 'project', counts: 'requests', per: 'minute', form: 'sliding', perModel: true } as const;
+
+export const models: Scenario = {
+  name: 'limits of each model',
+  about: 'Four projects with 15 requests a minute of each of two models, asked for 90 of the one and 20 of the other; the limits are configured.',
+  startAt: '2026-11-20T09:00:00Z',
+  durationMs: HOUR_MS,
+  providers: {
+    gemini: {
+      dialect: 'gemini',
+      keys: keys(4, index => ({ project: `project-${index}` })),
+      quotas: [{ ...limitOfModel, limit: 15 }],
+      told: { limits: true },
+    },
+  },
+  traffic: [
+    { provider: 'gemini', model: 'pro', shape: 'steady', perMinute: 90, patienceMs: MINUTE_MS },
+    { provider: 'gemini', model: 'flash', shape: 'steady', perMinute: 20, patienceMs: MINUTE_MS },
+  ],
+};
+
 export const tokens: Scenario = {
   name: 'tokens',
   about: 'Four keys of 100,000 tokens a minute, asked for calls of 4,000 tokens at 120 a minute; only the headers tell.',

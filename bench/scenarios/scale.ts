@@ -21,6 +21,22 @@ export const manyKeys: Scenario = {
   traffic: [{ provider: 'gemini', model: 'flash', shape: 'steady', perMinute: 3000, patienceMs: MINUTE_MS }],
 };
 
+export const untoldFleet: Scenario = {
+  name: 'a fleet of 20 processes, limits not configured',
+  about: 'Twenty processes share five keys of 100 requests a minute, of which only the headers tell; asked for 600.',
+  startAt: '2026-11-20T09:00:00Z',
+  durationMs: HOUR_MS,
+  processes: 20,
+  providers: {
+    openai: {
+      dialect: 'openai',
+      keys: keys(5),
+      quotas: [{ of: 'key', counts: 'requests', limit: 100, per: 'minute', form: 'refill' }],
+    },
+  },
+  traffic: [{ provider: 'openai', model: 'gpt', shape: 'steady', perMinute: 600, patienceMs: MINUTE_MS }],
+};
+
 export const fleet: Scenario = {
   name: 'a fleet of 20 processes',
   about: 'Twenty processes share ten keys of 60 requests a minute, asked for 720; one key is revoked half way.',

@@ -91,7 +91,7 @@ export class SharedMembers implements SharedNames {
   }
 
   private ofGroup(group: QuotaGroup): Member {
-    return this.entryOf(group, group.limits ?? toldOf(group, undefined), ALL_MODELS);
+    return this.entryOf(group, toldOf(group, undefined) ?? group.limits, ALL_MODELS);
   }
 
   /** Callers name models without end. */
@@ -129,9 +129,9 @@ export class SharedMembers implements SharedNames {
 
 /** What nobody has declared the provider may have told: then it is counted for all processes as if it were. */
 function toldOf(group: QuotaGroup, model: string | undefined): Limits | undefined {
-  if (!group.learned || group.limits) return undefined;
+  if (!group.learned || group.quota) return undefined;
   const [first] = group.members();
-  return first?.settings.limits ? undefined : group.learned.countable(model);
+  return first?.usedQuota ? undefined : group.learned.countable(model);
 }
 
 function isSame(one: Limits | undefined, other: Limits | undefined): boolean {

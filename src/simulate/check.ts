@@ -50,6 +50,7 @@ function build() {
     limit: fromZero,
     per: oneOf(['minute', 'day']),
     form: oneOf(['sliding', 'fixed', 'refill']),
+    perModel: flag.optional(),
     timeZone: text.refine(isTimeZone, { error: 'an IANA time zone, such as `America/Los_Angeles`' }).optional(),
   });
   const trouble = section({

@@ -1,7 +1,7 @@
-import { ExecutionGuard, type ExecutionGuardConfig, type KeyProviderConfig, type StateStore } from '../index.ts';
+import { ExecutionGuard, type ExecutionGuardConfig, type KeyLimits, type KeyProviderConfig, type StateStore } from '../index.ts';
 import type { Policy, RunningPolicy, Surroundings } from './policy.ts';
 import { SharedStore } from './shared-store.ts';
-import type { Scenario, SimulatedProvider, SimulatedQuota } from './scenario.ts';
+import type { Scenario, SimulatedProvider, SimulatedQuota, TraceCall } from './scenario.ts';
 
 const QUOTA_NAMES = { requests: { minute: 'rpm', day: 'rpd' }, tokens: { minute: 'tpm', day: 'tpd' } } as const;
 
@@ -52,25 +52,37 @@ function start({ attempt, clock, random, scenario }: Surroundings, watch: (guard
 }
 
 function configOf(scenario: Scenario, store: StateStore | undefined): ExecutionGuardConfig {
-  const { guard = {}, providers } = scenario;
+  const { guard = {}, providers, traffic } = scenario;
+  const all = traffic.flatMap((each): readonly Pick<TraceCall, 'provider' | 'model'>[] =>
+    each.shape === 'trace' ? [each, ...each.calls] : [each],
+  );
+  const modelsOf = (name: string): string[] =>
+    all.flatMap(({ provider, model }) => (provider === name && model !== undefined ? [model] : []));
   return {
     queue: { maxQueueSize: 1_000_000 },
     ...guard.options,
     ...(store && { store }),
     keyManagement: {
       providers: Object.fromEntries(
-        Object.entries(providers).map(([name, provider]) => [name, { ...guard.pool, ...poolOf(provider) }]),
+        Object.entries(providers).map(([name, provider]) => [name, { ...guard.pool, ...poolOf(provider, modelsOf(name)) }]),
       ),
     },
   };
 }
 
-function poolOf({ dialect, keys, quotas = [], told = {} }: SimulatedProvider): KeyProviderConfig {
+function poolOf({ dialect, keys, quotas = [], told = {} }: SimulatedProvider, models: readonly string[]): KeyProviderConfig {
   const shared = quotas.filter(({ of }) => of === 'project' || of === 'organization');
   const isShared = told.groups === true && shared.length > 0;
-  const groups: Record<string, { limits: Record<string, number> }> = {};
-  const known = (of: readonly SimulatedQuota[], scale = 1): Record<string, number> =>
-    told.limits ? Object.fromEntries(of.map(({ counts, limit, per }) => [QUOTA_NAMES[counts][per], limit * scale])) : {};
+  const groups: Record<string, { limits: KeyLimits }> = {};
+  const namesOf = (of: readonly SimulatedQuota[], scale: number): KeyLimits =>
+    Object.fromEntries(of.map(({ counts, limit, per }) => [QUOTA_NAMES[counts][per], limit * scale]));
+  const known = (of: readonly SimulatedQuota[], scale = 1): KeyLimits => {
+    if (!told.limits) return {};
+    const ofAll = namesOf(of.filter(({ perModel }) => !perModel), scale);
+    const ofModels = of.filter(({ perModel }) => perModel);
+    if (ofModels.length === 0) return ofAll;
+    return { ...ofAll, models: Object.fromEntries(models.map(model => [model, namesOf(ofModels, scale)])) };
+  };
   const configured = keys.map(({ id, organization, project, scale }) => {
     const group = isShared ? (shared[0]!.of === 'project' ? project : organization) : undefined;
     if (group !== undefined) groups[group] = { limits: known(shared) };

@@ -22,31 +22,41 @@ export function mostServable(scenario: Scenario, calls: readonly AskedCall[]): n
 
 function servable(upstream: Upstream, calls: readonly AskedCall[]): number {
   const keys = upstream.model.keys.map(({ id }) => id);
-  const waiting: AskedCall[] = [];
+  // Where one model has no room, another one may have.
+  const waiting = new Map<string | undefined, AskedCall[]>();
   let next = 0;
   let turn = 0;
   let served = 0;
   let now = calls[0]?.at ?? 0;
   const latestStart = ({ leavesAt, serviceMs }: AskedCall): number => leavesAt - serviceMs;
   const isStaying = ({ at, leavesAt, patienceMs }: AskedCall): boolean => leavesAt >= at + patienceMs;
-  while (next < calls.length || waiting.length > 0) {
-    for (let call = calls[next]; call && call.at <= now; call = calls[++next]) if (isStaying(call)) insert(waiting, call, latestStart);
-    let freeAt = Infinity;
-    while (waiting.length > 0) {
-      const call = waiting[0]!;
-      if (latestStart(call) < now) {
-        waiting.shift();
-        continue;
+  const serveFirst = (line: AskedCall[]): number => {
+    while (line[0] && latestStart(line[0]) < now) line.shift();
+    const [call] = line;
+    if (!call) return Infinity;
+    const choice = choose(upstream, keys, call, now, turn);
+    if (choice.at > now) return choice.at;
+    turn = choice.index + 1;
+    upstream.admit(keys[choice.index]!, call, now);
+    served++;
+    line.shift();
+    return now;
+  };
+  const isNobodyLeft = (): boolean => [...waiting.values()].every(line => line.length === 0);
+  while (next < calls.length || !isNobodyLeft()) {
+    for (let call = calls[next]; call && call.at <= now; call = calls[++next]) {
+      const line = waiting.get(call.model) ?? [];
+      waiting.set(call.model, line);
+      if (isStaying(call)) insert(line, call, latestStart);
+    }
+    let freeAt = now;
+    while (freeAt <= now) {
+      freeAt = Infinity;
+      const urgent = [...waiting.values()].filter(([first]) => first).sort(([a], [b]) => latestStart(a!) - latestStart(b!));
+      for (const line of urgent) {
+        freeAt = Math.min(freeAt, serveFirst(line));
+        if (freeAt <= now) break;
       }
-      const choice = choose(upstream, keys, call, now, turn);
-      if (choice.at > now) {
-        freeAt = choice.at;
-        break;
-      }
-      turn = choice.index + 1;
-      upstream.admit(keys[choice.index]!, call, now);
-      served++;
-      waiting.shift();
     }
     const comesAt = calls[next]?.at ?? Infinity;
     const at = Math.min(freeAt, comesAt);

@@ -14,6 +14,8 @@ export interface SimulatedQuota {
    * midnight. `refill`: a bucket that fills evenly.
    */
   readonly form: 'sliding' | 'fixed' | 'refill';
+  /** Each model has as much, by itself. */
+  readonly perModel?: boolean;
   /** Whose midnight ends a fixed day, as in `America/Los_Angeles`; default UTC. */
   readonly timeZone?: string;
 }

@@ -47,13 +47,16 @@ export class Upstream {
   }
 
   /** All limits that an attempt with the key has to fit under. */
-  metersOf(id: string): readonly Meter[] {
-    let meters = this.metersByKey.get(id);
+  metersOf(id: string, { model = '' }: Pick<AskedCall, 'model'>): readonly Meter[] {
+    const { quotas = [] } = this.model;
+    const ofModel = quotas.some(({ perModel }) => perModel) ? model : '';
+    const lot = `${id} ${ofModel}`;
+    let meters = this.metersByKey.get(lot);
     if (!meters) {
       const key = this.keyOf(id);
-      meters = (this.model.quotas ?? []).map((quota, position) => {
+      meters = quotas.map((quota, position) => {
         const owner = ownerOf(key, quota.of);
-        const name = `${position} ${owner}`;
+        const name = quota.perModel ? `${position} ${owner} ${ofModel}` : `${position} ${owner}`;
         let meter = this.meters.get(name);
         if (!meter) {
           meter = meterOf(quota, quota.of === 'key' ? key.scale : 1);
@@ -62,7 +65,7 @@ export class Upstream {
         }
         return meter;
       });
-      this.metersByKey.set(id, meters);
+      this.metersByKey.set(lot, meters);
     }
     return meters;
   }
@@ -76,7 +79,7 @@ export class Upstream {
       return { kind: trouble.trouble.kind, id: ofKey ? `${trouble.id} ${keyId}` : trouble.id, trouble: trouble.trouble };
     }
     const tokens = this.tokensOf(keyId, call, now);
-    const meters = this.metersOf(keyId);
+    const meters = this.metersOf(keyId, call);
     for (const meter of meters) {
       const retryAt = meter.fitsAt(amountOf(meter, tokens), now);
       if (retryAt > now) return { kind: 'quota', id: this.ids.get(meter)!, meter, retryAt };
@@ -101,7 +104,7 @@ export class Upstream {
       const trouble = this.foreseenTrouble(keyId, at);
       if (trouble) at = trouble.untilAt;
       const tokens = this.tokensOf(keyId, call, at);
-      for (const meter of this.metersOf(keyId)) at = Math.max(at, meter.fitsAt(amountOf(meter, tokens), now));
+      for (const meter of this.metersOf(keyId, call)) at = Math.max(at, meter.fitsAt(amountOf(meter, tokens), now));
       if (at === before || at === Infinity) return at;
     }
   }

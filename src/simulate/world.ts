@@ -117,7 +117,7 @@ export class World {
 function wordingOf(upstream: Upstream, cause: Cause | undefined, call: AskedCall, keyId: string, now: number) {
   const dialect = DIALECTS[upstream.model.dialect];
   const { id, organization = `of-${id}` } = upstream.keyOf(keyId);
-  const subject = { model: call.model ?? 'model', organization, meters: upstream.metersOf(keyId) };
+  const subject = { model: call.model ?? 'model', organization, meters: upstream.metersOf(keyId, call) };
   const wording = cause && dialect.refuse(cause, subject, now);
   // Nothing comes back from who is out.
   if (cause?.kind === 'outage') return { status: undefined, headers: {}, body: undefined };

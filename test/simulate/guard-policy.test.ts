@@ -58,6 +58,18 @@ const keys = [
   { id: 'd' },
 ];
 
+test('a limit that each model has by itself is configured for every model there are calls of', () => {
+  const calls = [{ time: 0, provider: 'api', model: 'pro' }, { time: 1, provider: 'api', model: 'flash' }];
+  const traffic = [{ provider: 'api', patienceMs: 1000, shape: 'trace', calls }] as const;
+  const ofModel = quotaOf({ limit: 5, perModel: true });
+  const pool = poolOf({ keys: [{ id: 'a', scale: 2 }], quotas: [quotaOf({ limit: 7 }), ofModel], told: { limits: true } }, { traffic });
+  expect(pool.keys[0]?.limits).toEqual({ rpm: 14, models: { pro: { rpm: 10 }, flash: { rpm: 10 } } });
+  configs.length = 0;
+  const project = { ...ofModel, of: 'project' } as const;
+  const shared = poolOf({ keys, quotas: [project], told: { limits: true, groups: true } }, { traffic });
+  expect(shared.groups).toMatchObject({ p: { limits: { models: { pro: { rpm: 5 }, flash: { rpm: 5 } } } } });
+});
+
 describe('keys', () => {
   test('have their ids, secrets that differ, and the limits that were told', () => {
     const pool = poolOf({ quotas, told: { limits: true } });

@@ -25,6 +25,7 @@ const someQuota = fc.record({
   of: fc.constantFrom<SimulatedQuota['of'][]>('key', 'project', 'address'),
   form: fc.constantFrom<SimulatedQuota['form'][]>('sliding', 'fixed'),
   limit: fc.integer({ min: 1, max: 2 }),
+  perModel: fc.boolean(),
 }).map(quotaOf);
 const someTrouble = fc.option(
   fc.record({
@@ -39,8 +40,8 @@ const someTrouble = fc.option(
 describe('the most that can be served', () => {
   test('is that of the best of all schedules, for two keys and up to six callers of the same patience', () => {
     const equallyPatient = fc
-      .tuple(steps(0, 4), fc.array(steps(0, 4), { minLength: 1, maxLength: 6 }))
-      .map(([patienceMs, comings]) => comings.map(atMs => callOf(atMs, { patienceMs, serviceMs: 0 })));
+      .tuple(steps(0, 4), fc.array(fc.tuple(steps(0, 4), fc.constantFrom('pro', 'flash')), { minLength: 1, maxLength: 6 }))
+      .map(([patienceMs, comings]) => comings.map(([atMs, model]) => callOf(atMs, { model, patienceMs, serviceMs: 0 })));
     fc.assert(
       fc.property(someQuota, equallyPatient, (quota, calls) => {
         const provider = providerOf({ quotas: [quota] });

@@ -117,8 +117,17 @@ describe('a quota', () => {
     expect(serves(upstream, 'a', 2, 40)).toBe(true);
     expect(serves(upstream, 'a', 3, 0)).toBe(true);
     expect(serves(upstream, 'a', 4, 0)).toBe(false);
-    expect(upstream.metersOf('a').map(meter => meter.used(START_AT + 4))).toEqual([100, 3]);
+    expect(upstream.metersOf('a', { model: undefined }).map(meter => meter.used(START_AT + 4))).toEqual([100, 3]);
     expect(upstream.admit('b', callOf(4, { tokens: 101 }), START_AT + 4)).toMatchObject({ retryAt: Infinity });
+  });
+
+  test('of each model is its own, where the provider has it so', () => {
+    const upstream = upstreamOf({ quotas: [quotaOf({ limit: 3 }), quotaOf({ perModel: true })] });
+    const admits = (model: string | undefined, atMs: number): boolean =>
+      upstream.admit('a', callOf(atMs, { model }), START_AT + atMs) === undefined;
+    expect([admits('pro', 0), admits('pro', 1), admits('flash', 2), admits(undefined, 3), admits('else', 4)]).toEqual([
+      true, false, true, true, false,
+    ]);
   });
 
   test('a key that is not there is a mistake', () => {
@@ -194,7 +203,7 @@ describe('a prompt', () => {
   test('costs a tenth of its tokens', () => {
     const quota = quotaOf({ counts: 'tokens', limit: 1000, of: 'project' });
     const upstream = upstreamOf({ keys, promptCacheMs: 1000, quotas: [quota] });
-    const used = (): number[] => upstream.metersOf('a').map(meter => meter.used(START_AT + 1));
+    const used = (): number[] => upstream.metersOf('a', { model: undefined }).map(meter => meter.used(START_AT + 1));
     upstream.admit('a', talk(0), START_AT);
     expect(used()).toEqual([95]);
     upstream.admit('b', talk(1), START_AT + 1);
