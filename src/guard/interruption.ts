@@ -1,7 +1,7 @@
 import type { Clock, TimerHandle } from '../clock.ts';
 import { onAbort } from './abort.ts';
 import type { Call } from './call.ts';
-import { Chain, type Link } from './chain.ts';
+import { Chain, type Link } from '../keys/chain.ts';
 import { AbortedError, ClosedError, DeadlineError, type GuardError, type GuardErrorDetails } from './errors.ts';
 
 /** Settles the wait, once; later calls do nothing. */

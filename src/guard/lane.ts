@@ -1,6 +1,6 @@
 import PQueue from 'p-queue';
 import type { Clock, TimerHandle } from '../clock.ts';
-import { Chain, type Link } from './chain.ts';
+import { Chain, type Link } from '../keys/chain.ts';
 import type { Settle } from './interruption.ts';
 
 export interface LaneSettings {

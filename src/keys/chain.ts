@@ -18,6 +18,10 @@ export class Chain<T extends Link<T>> {
     return this.count;
   }
 
+  get oldest(): T | undefined {
+    return this.first;
+  }
+
   /** @param item in no chain yet */
   add(item: T): void {
     item.before = this.last;

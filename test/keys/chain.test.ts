@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { Chain, type Link } from '../../src/guard/chain.ts';
+import { Chain, type Link } from '../../src/keys/chain.ts';
 
 interface Item extends Link<Item> {
   readonly id: number;
