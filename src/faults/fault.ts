@@ -121,6 +121,22 @@ export interface LimitHeaders {
   readonly zeroOnlyWith429?: true;
 }
 
+/** A limit on the address that calls, whatever the key. Its windows turn with the provider's clock. */
+export interface AddressLimitSource {
+  /** What is counted: `weight`, `requests`... */
+  readonly counts: string;
+  readonly windowMs: number;
+  /** The header of every answer that tells how much is used, in lower case. */
+  readonly used: string;
+  /** What the body of a refusal says of the limit; undefined where it was refused for another reason. */
+  readonly refusal: (body: unknown) => AddressRefusal | undefined;
+}
+
+export interface AddressRefusal {
+  /** Undefined where it is not told. */
+  readonly limit: number | undefined;
+}
+
 /** What is known of one provider's failures: data first. */
 export interface FaultProfile {
   readonly name: string;
@@ -143,6 +159,8 @@ export interface FaultProfile {
   readonly limits?: readonly LimitHeaders[];
   /** What the headers speak of: the quota of one model, unless said otherwise. */
   readonly limitScope?: 'group' | 'group+model';
+  /** Where answers tell of a limit on the address that calls. */
+  readonly addressLimit?: AddressLimitSource;
   /** The limits a refusal tells in its body. */
   readonly limitsInBody?: (body: unknown) => readonly LimitReading[];
   /**

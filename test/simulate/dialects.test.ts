@@ -4,6 +4,7 @@ import { classify } from '../../src/faults/classify.ts';
 import { readEvidence } from '../../src/faults/evidence.ts';
 import type { Evidence, Fault } from '../../src/faults/fault.ts';
 import { groupHintOf } from '../../src/faults/group-hint.ts';
+import { readAddressLimit } from '../../src/faults/address.ts';
 import { readLimits, type LimitReading } from '../../src/faults/limits.ts';
 import { profileFor } from '../../src/faults/profiles.ts';
 import type { Cause, Subject } from '../../src/simulate/dialects/dialect.ts';
@@ -119,6 +120,14 @@ describe('a quota that is used up is read as what it is, until when it says', ()
     expect(profileOf('gemini').limitsInBody?.(evidence.body)).toMatchObject([expected]);
   });
 
+  test('binance tells the limit of the address in the body, where it is one by the minute', async () => {
+    for (const [quota, refusal] of [[minute, { limit: 10 }], [day, undefined]] as const) {
+      const { cause, subject } = quotaCause(quota, 1000);
+      const { evidence } = await read('binance', cause, subject);
+      expect(readAddressLimit(evidence, profileOf('binance').addressLimit!, true).refusal).toEqual(refusal);
+    }
+  });
+
   test('openai and anthropic name the organization, which others may share', async () => {
     const { cause, subject } = quotaCause(minute, 1000);
     for (const name of ['openai', 'anthropic'] as const) {
@@ -168,8 +177,12 @@ describe('headers are read as what is left', () => {
   });
 
   test('binance: as what is used of a minute', () => {
-    expect(limitsOf('binance', subjectOf([requests], 3))).toEqual([{ counts: 'weight', windowMs: MINUTE_MS, used: 3 }]);
-    expect(limitsOf('binance', subjectOf([quotaOf({ per: 'day' })], 1))).toEqual([]);
+    const usedOf = (subject: Subject): number | undefined => {
+      const headers = DIALECTS.binance.headers(subject, NOW);
+      return readAddressLimit({ header: field => headers[field] }, profileOf('binance').addressLimit!, false).used;
+    };
+    expect(usedOf(subjectOf([requests], 3))).toBe(3);
+    expect(usedOf(subjectOf([quotaOf({ per: 'day' })], 1))).toBeUndefined();
   });
 
   test('never less than nothing', () => {

@@ -1,5 +1,5 @@
 import { MINUTE_MS } from '../durations.ts';
-import type { Evidence, FaultProfile } from '../fault.ts';
+import type { AddressRefusal, Evidence, FaultProfile } from '../fault.ts';
 import { readBody } from '../read-body.ts';
 
 const LIMITS = 'https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits';
@@ -9,12 +9,19 @@ const GENERAL = 'https://developers.binance.com/docs/binance-spot-api-docs/rest-
 /** "Way too much request weight used; IP banned until 1785400000000. Please use the websocket..." */
 const BANNED_UNTIL = /\bbanned until (\d{13})\b/i;
 
+/** "Too much request weight used; current limit is 6000 request weight per 1 MINUTE..." A ban names no limit. */
+const WEIGHT_USED_UP = /(?<!\bway )\btoo much request weight used\b/i;
+/** Futures say "requests per minute", and mean their weight. Other intervals have counts of their own. */
+const LIMIT = /\bcurrent limit (?:of IP\S* )?is (\d+) (?:request weight|requests) per (?:1 )?minute\b/i;
+
 /** Binance. Limits are those of the address that calls: another key is no help, and hammering brings a ban. */
 export const binance: FaultProfile = {
   name: 'binance',
   providers: ['*binance*'],
   hosts: ['api*.binance.com', 'fapi*.binance.com', 'dapi*.binance.com', 'data-api.binance.vision', 'api.binance.us'],
-  limits: [{ counts: 'weight', windowMs: MINUTE_MS, used: 'x-mbx-used-weight-1m' }],
+  // Its headers speak of the address alone.
+  limits: [],
+  addressLimit: { counts: 'weight', windowMs: MINUTE_MS, used: 'x-mbx-used-weight-1m', refusal: refusalOf },
   rules: [
     {
       name: 'ip-limit-code',
@@ -98,4 +105,12 @@ function untilBanEnds(): { until: (evidence: Evidence) => number | undefined; un
 function banEnd({ body, text }: Evidence): number | undefined {
   const [, time] = BANNED_UNTIL.exec(readBody(body).message ?? text) ?? [];
   return time === undefined ? undefined : Number(time);
+}
+
+function refusalOf(body: unknown): AddressRefusal | undefined {
+  const { codes, message = '' } = readBody(body);
+  if (!codes.includes('-1003')) return undefined;
+  const [, limit] = LIMIT.exec(message) ?? [];
+  if (limit !== undefined) return { limit: Number(limit) };
+  return WEIGHT_USED_UP.test(message) && !/current limit/i.test(message) ? { limit: undefined } : undefined;
 }

@@ -1,6 +1,9 @@
 import { secondsUntil, type Dialect } from './dialect.ts';
 
-/** https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits: limits are those of the address. */
+/**
+ * Limits are those of the address: https://developers.binance.com/docs/binance-spot-api-docs/rest-api/limits. They are
+ * worded as in https://developers.binance.com/docs/binance-spot-api-docs/errors.
+ */
 export const binance: Dialect = {
   headers({ meters }, now) {
     const weight = meters.find(({ quota }) => quota.per === 'minute');
@@ -13,7 +16,12 @@ export const binance: Dialect = {
         return {
           status: 429,
           headers: { 'retry-after': secondsUntil(cause.retryAt, now) },
-          body: { code: -1003, msg: 'Too much request weight used; please use the websocket for live updates.' },
+          body: {
+            code: -1003,
+            msg:
+              `Too much request weight used; current limit is ${cause.meter.limit} request weight per 1 ` +
+              `${cause.meter.quota.per.toUpperCase()}. Please use WebSocket Streams for live updates to avoid polling the API.`,
+          },
         };
       case 'revoked':
       case 'suspended':

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { readAddressLimit } from '../../../src/faults/address.ts';
 import { readLimits } from '../../../src/faults/limits.ts';
 import { binance } from '../../../src/faults/providers/binance.ts';
 import { json } from '../sdk-errors.ts';
@@ -77,7 +78,44 @@ describe('a failure of theirs', () => {
   });
 });
 
-test('its header tells the weight that is used, not what is left', () => {
-  const header = (name: string): string | undefined => (name === 'x-mbx-used-weight-1m' ? '1200' : undefined);
-  expect(readLimits({ header }, NOW, binance.limits)).toEqual([{ counts: 'weight', windowMs: MINUTE_MS, used: 1200 }]);
+describe('what answers tell of the limit on the address', () => {
+  const headers: Record<string, string> = { 'x-mbx-used-weight-1m': '1200', date: new Date(NOW).toUTCString() };
+  const header = (name: string): string | undefined => headers[name];
+  const source = binance.addressLimit!;
+  const refusalOf = (msg: string, code = -1003) => readAddressLimit({ header, body: { code, msg } }, source, true).refusal;
+
+  test('the weight that is used, and when', () => {
+    const serverNow = Math.floor(NOW / 1000) * 1000;
+    expect(readAddressLimit({ header }, source, false)).toEqual({ used: 1200, serverNow, isFailure: false, refusal: undefined });
+    const silent = { used: undefined, serverNow: undefined, isFailure: false, refusal: undefined };
+    expect(readAddressLimit({ header: () => undefined }, source, false)).toEqual(silent);
+    expect(source).toMatchObject({ counts: 'weight', windowMs: MINUTE_MS });
+  });
+
+  test('nothing of a key', () => {
+    expect(readLimits({ header }, NOW, binance.limits)).toEqual([]);
+  });
+
+  test.each([
+    ['Too much request weight used; current limit is 6000 request weight per 1 MINUTE. Please use WebSocket Streams...', 6000],
+    ['Too much request weight used; current limit is 6000 request weight per MINUTE.', 6000],
+    ['Too many requests; current limit is 2400 requests per minute. Please use the websocket...', 2400],
+    ['Too many requests; current limit of IP(192.0.2.1) is 2400 requests per minute.', 2400],
+    ['Too much request weight used; please use the websocket for live updates.', undefined],
+  ])('a refusal: %s', (message, limit) => {
+    expect(refusalOf(message)).toEqual({ limit });
+  });
+
+  test.each([
+    'Too many requests queued.',
+    'Too many requests; current request has limited.',
+    'Too much request weight used; current limit is 100000 request weight per 1 DAY.',
+    'Way too much request weight used; IP banned until 1785400000000. Please use WebSocket Streams...',
+  ])('no word of the minute: %s', message => {
+    expect(refusalOf(message)).toBeUndefined();
+  });
+
+  test('limits of orders are no limits of the address', () => {
+    expect(refusalOf('Too many new orders; current limit is 100 requests per minute.', -1015)).toBeUndefined();
+  });
 });
