@@ -1,5 +1,6 @@
 import type { Fault } from '../faults/fault.ts';
 import type { Accusation } from '../keys/accusation.ts';
+import type { AddressLimit } from '../keys/address-limit.ts';
 import type { PoolKey } from '../keys/key.ts';
 import type { Lease } from '../keys/lease.ts';
 import type { Blocked } from '../keys/lineup.ts';
@@ -144,6 +145,11 @@ export class Call implements SlotHolder {
     this.preferredKeyId = isElsewhere ? undefined : options.keyId;
     this.tokens = options.tokens ?? 0;
     this.priority = options.priority ?? 0;
+  }
+
+  /** With `model`, `tokens` and `now`, what it asks of a key. */
+  get address(): AddressLimit | undefined {
+    return this.provider.address;
   }
 
   /** The trail: failed attempts in order, and the last one if it was answered after failures. */

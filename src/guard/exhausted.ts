@@ -8,7 +8,7 @@ const MAX_NAMED = 100;
 
 /** Why no key of the pool could be had, key by key. */
 export function exhaustedDetails(call: Call, pool: Pool | undefined, now: number) {
-  const demand = { model: call.model, tokens: call.tokens, now, only: call.only };
+  const demand = { model: call.model, tokens: call.tokens, now, only: call.only, address: call.address };
   const { at, pending } = pool?.outlook(demand) ?? { at: Infinity, pending: false };
   // An attempt under way may end at any moment, or not for long: that is no time to name.
   const retryAtMs = pending ? Infinity : at;

@@ -97,7 +97,7 @@ export function explainPool(
 ): Explanation {
   const { affinity, model, tokens = 0, uses = [] } = options;
   const only = pool?.keysWith(uses);
-  const demand = { model, tokens, now, affinity, only };
+  const demand = { model, tokens, now, affinity, only, address: provider?.address };
   const chosen = pool?.peek(demand);
   return {
     provider: name,

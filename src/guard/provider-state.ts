@@ -4,6 +4,7 @@ import { profileFor } from '../faults/profiles.ts';
 import type { ResolvedConfig } from './config/types.ts';
 import { Generations, type Member } from './deduplication/generations.ts';
 import type { BreakerStore, StoreConnection } from '../state/store.ts';
+import { AddressLimit } from '../keys/address-limit.ts';
 import { makeRoom } from '../keys/make-room.ts';
 import { AnswerTime } from './answer-time.ts';
 import { Lane } from './lane.ts';
@@ -37,6 +38,8 @@ export class ProviderState implements Member {
   readonly breaker: ProviderBreaker;
   /** How its answers are read where its pool does not say. */
   readonly profile: FaultProfile;
+  /** What it takes from this address; undefined while its answers have said nothing of that. */
+  address: AddressLimit | undefined = undefined;
   totalRequests = 0;
   failureCount = 0;
   lastFailureAt = 0;
@@ -239,6 +242,7 @@ export class ProviderTable {
       state.errorRate = 0;
       state.responseTimeMs = 0;
       state.forgetTimes();
+      state.address = undefined;
       state.fallbacksFrom = 0;
       state.fallbacksTo = 0;
     }

@@ -101,7 +101,9 @@ export function leaveLine(call: Call): void {
 function kindOf(call: Call, { limitsTokens }: Pool): unknown {
   // Keys that refused this call, may not be asked twice, or have not what it uses are closed to it alone.
   if (call.accusations || call.only || (call.tried && !call.mayRepeat)) return call;
-  return limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
+  const kind = limitsTokens ? `${call.tokens} ${call.model ?? ''}` : call.model;
+  // What one provider takes from this address, another one that shares its keys need not.
+  return call.address === undefined ? kind : `${call.provider.name} ${kind ?? ''}`;
 }
 
 /** One that was refused by a key, and waits for another, does not wait longer than those who came later. */

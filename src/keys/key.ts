@@ -1,4 +1,5 @@
 import type { KeyView } from '../strategies/strategy.ts';
+import type { AddressLimit } from './address-limit.ts';
 import type { FailureRun } from './failure-run.ts';
 import { compileGlob } from './glob.ts';
 import { INSPECT } from './concealed.ts';
@@ -28,6 +29,8 @@ export interface Demand {
   readonly affinity?: string | undefined;
   /** No other key can serve the call: these have what it uses. The best comes first. */
   readonly only?: readonly PoolKey[] | undefined;
+  /** What the provider takes from this address, whatever the key; undefined where it has said nothing of that. */
+  readonly address?: AddressLimit | undefined;
 }
 
 /** One API key of a pool, with everything that was learned about it. */

@@ -1,6 +1,7 @@
 import type { Fault } from '../faults/fault.ts';
 import type { Receipt } from '../state/store.ts';
 import type { Accusation } from './accusation.ts';
+import type { Visit } from './address-limit.ts';
 import type { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
 import type { PoolKey } from './key.ts';
@@ -49,6 +50,8 @@ export class Lease {
   receipt: Receipt | undefined = undefined;
   /** Those limits of single models that it is counted under; undefined where there are none. */
   modelQuotas: ModelQuota[] | undefined = undefined;
+  /** What it holds of the provider's limit on the address; undefined where there is none. */
+  visit: Visit | undefined = undefined;
   /** Gates this attempt probes. */
   readonly probes: readonly Gate[] | undefined;
   /** What its answer says of limits was heard. */
@@ -108,6 +111,7 @@ export class Lease {
   release(now: number): void {
     if (this.released) return;
     this.released = true;
+    this.visit?.end();
     if (this.receipt !== undefined) this.receipt.release();
     this.holder.onReleased(this, now);
     this.whenReleased?.();
@@ -131,6 +135,7 @@ export class Lease {
     if (this.released) return;
     // A failure to connect is a request all the same; an attempt that was never begun is none.
     if (!this.judged) this.key.requests--;
+    this.visit?.cancel();
     this.key.usedQuota?.refund(this.settledTokens, this.at, now);
     this.group.quota?.refund(this.settledTokens, this.at, now);
     for (const { quota } of this.modelQuotas ?? []) quota.refund(this.settledTokens, this.at, now);

@@ -136,6 +136,14 @@ function* shortagesOf(key: PoolKey, demand: Demand) {
   }
 }
 
+/** What the provider takes from this address is used up, whatever the key. */
+export function addressObstacle({ address, now }: Demand): Obstacle | undefined {
+  const at = address?.availableAt(now) ?? now;
+  if (address === undefined || at <= now) return undefined;
+  const reason = `the provider's ${address.counts} of this address is used up`;
+  return { state: 'exhausted', reason, at, pending: address.isOurs, concerns: 'all' };
+}
+
 /** What the provider's own figures forbid. Those of attempts under way may show that there is more. */
 function toldObstacle(key: PoolKey, { model, tokens, now }: Demand): Obstacle | undefined {
   const { quotaGroup } = key;

@@ -17,7 +17,7 @@ import type { LearnedLimitData, UnderWay } from './learned-limit.ts';
 import type { Blocked, Lineup, LineupOptions } from './lineup.ts';
 import { Lineups, type LineupsPool } from './lineups.ts';
 import type { NormalizedKey } from './normalize.ts';
-import { doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
+import { addressObstacle, doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
 import { SharedPool, type SharedPoolHost } from './shared-pool.ts';
 import { Settlement, type CooldownSettings, type KeyChange, type SettlementPool } from './settlement.ts';
@@ -195,6 +195,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
   lease(demand: Demand, tried: ReadonlySet<PoolKey> | undefined): Lease | undefined {
     this.look(demand.now);
     if (this.limitsModels && demand.model !== undefined) this.distinguish(demand.model);
+    if (this.holdsBack(demand)) return undefined;
     const lineup = this.lineups.of(demand.model);
     for (;;) {
       const key = this.choose(lineup, demand, tried);
@@ -216,6 +217,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
    */
   leaseUnclaimed(demand: Demand): Lease | undefined {
     this.look(demand.now);
+    if (this.holdsBack(demand)) return undefined;
     const lineup = this.lineups.of(demand.model);
     const claimed = new Set<PoolKey>();
     while (claimed.size < MOST_PASSED_OVER) {
@@ -238,6 +240,15 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 
   get whyBlocked(): Blocked {
     return this.blocked;
+  }
+
+  /** True where the provider takes no more from this address: no key is of any help. {@link whyBlocked} says for how long. */
+  holdsBack({ address, now }: Demand): boolean {
+    if (address === undefined) return false;
+    const at = address.availableAt(now);
+    if (at <= now) return false;
+    this.blocked = { at, pending: address.isOurs };
+    return true;
   }
 
   /** Keys that would do as well as `first`, the best one first. Nothing is taken. */
@@ -275,6 +286,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 
   /** The first key of the pool as configured, whatever its state, for `fallbackBehavior: 'useFirst'`. */
   leaseFirst(demand: Demand): Lease | undefined {
+    if (this.holdsBack(demand)) return undefined;
     const usable = (key: PoolKey | undefined): key is PoolKey =>
       key !== undefined && key.held === undefined && !key.draining && canServe(key, demand);
     for (const { id } of this.settings.keys) {
@@ -287,6 +299,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 
   /** What {@link lease} would take, without taking it. */
   peek(demand: Demand): PoolKey | undefined {
+    if (this.holdsBack(demand)) return undefined;
     const passedOver = new Set<PoolKey>();
     for (;;) {
       const key = this.choose(this.lineups.of(demand.model), demand, passedOver);
@@ -298,6 +311,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
   /** When a key may be had. */
   outlook(demand: Demand): Blocked {
     this.look(demand.now);
+    if (this.holdsBack(demand)) return this.blocked;
     if (demand.only) return this.outlookAmong(demand.only, demand);
     const lineup = this.lineups.of(demand.model);
     return lineup.find(demand, undefined) ? { at: demand.now, pending: false } : lineup.whyBlocked;
@@ -340,7 +354,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 
   /** Why the key cannot be leased for `demand` now; undefined where it can. */
   obstacleOf(key: PoolKey, demand: Demand): Obstacle | undefined {
-    if (canServe(key, demand)) return obstacleOf(key, demand, this.settings.dayReset);
+    if (canServe(key, demand)) return obstacleOf(key, demand, this.settings.dayReset) ?? addressObstacle(demand);
     const isOfModel = !key.servesModel(demand.model);
     const reason = isOfModel ? `does not serve ${demand.model ?? 'the model'}` : 'does not have what the call uses';
     return { state: 'unsuitable', reason, at: Infinity, pending: false, concerns: isOfModel ? 'model' : 'call' };
@@ -599,6 +613,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
       key.inconclusive = 0;
     }
     const lease = new Lease(this, key, model, demand.tokens, now, expiresAt, probes);
+    if (demand.address !== undefined) lease.visit = demand.address.begin(now);
     key.onLease(lease, this.settings.dayReset);
     if (this.watcher && isCounted(key)) this.watcher.touched();
     lineup.strategyOf(key).onLease?.(key, now);

@@ -1,7 +1,9 @@
 import type { TimerHandle } from '../../clock.ts';
+import { readAddressLimit } from '../../faults/address.ts';
 import { classify } from '../../faults/classify.ts';
 import { headersOfAnswer, isFailureValue, readErrorInSuccess, readEvidence, type Outcome } from '../../faults/evidence.ts';
 import type { Evidence, Fault, FaultProfile } from '../../faults/fault.ts';
+import { AddressLimit } from '../../keys/address-limit.ts';
 import { abortAttempt, AttemptContext, endAttempt } from '../attempt-context.ts';
 import type { Call } from '../call.ts';
 import { discard } from '../discard.ts';
@@ -204,8 +206,16 @@ function isBounded({ options, deadlineAt }: Call): boolean {
 
 /** What the answer says beside its content teaches the pool. */
 function hear(call: Call, answer: Answer, fault?: Fault): void {
-  const { endedAt, lease, pool } = call;
-  if (lease) pool?.hear(lease, heardIn(answer, profileOf(call), endedAt, fault), endedAt);
+  const { endedAt, lease, pool, provider } = call;
+  if (!lease || !pool) return;
+  const profile = profileOf(call);
+  pool.hear(lease, heardIn(answer, profile, endedAt, fault), endedAt);
+  const { addressLimit } = profile;
+  if (!addressLimit) return;
+  provider.address ??= new AddressLimit(addressLimit.counts, addressLimit.windowMs);
+  provider.address.hear(readAddressLimit(answer, addressLimit, fault !== undefined), lease, endedAt, fault?.until);
+  // A stream is under way for long, and has told its figures.
+  if (pool.isAwaited) pool.line.announce();
 }
 
 function faultOf(call: Call, subject: unknown, evidence: Evidence, now: number): Fault {

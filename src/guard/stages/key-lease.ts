@@ -107,8 +107,9 @@ export function keyLeaseStage(runtime: Runtime): Stage {
       const { shared } = pool;
       return shared === undefined ? proceed(call, next, lease) : confirm(call, next, shared, lease, isBehind);
     }
-    // A key outside the pool is better than waiting for one inside.
-    if (pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0 && !call.only) {
+    // A key outside the pool is better than waiting for one inside, where the keys are what is missing.
+    const mayUseOther = pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0 && !call.only;
+    if (mayUseOther && !pool.holdsBack(call)) {
       const secret = environmentKeyFor(call.provider.name, pool.pattern, env);
       // A key of the pool is away for a reason, wherever else it stands.
       if (secret !== undefined && !pool.hasSecret(secret)) {
