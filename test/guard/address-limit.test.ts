@@ -14,7 +14,7 @@ interface Exchange extends Bench {
   readonly refused: () => number;
   readonly call: (options?: ExecuteOptions) => Fate;
   /** What is used by others. */
-  use(weight: number): void;
+  readonly use: (weight: number) => unknown;
 }
 
 /** Binance at the beginning of a minute, for calls that weigh one each and take `tookMs`; two keys. */
@@ -52,7 +52,7 @@ function exchange(pool: Partial<KeyProviderConfig> = {}, config: ExecutionGuardC
     asked,
     refused: () => refused,
     call: (options = {}) => fateOf(guard.execute(fn, { providerName: 'binance', ...options })),
-    use: weight => void count(weight),
+    use: count,
   };
 }
 

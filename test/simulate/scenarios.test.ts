@@ -13,3 +13,12 @@ test.each(scenarios.map(scenario => [scenario.name, scenario] as const))(
   },
   120_000,
 );
+
+test('a limit on the address is met once', async () => {
+  const addressLimit = scenarios.find(({ name }) => name === 'a limit on the address')!;
+  const { guard } = await simulate(addressLimit, [guardPolicy]);
+  expect(guard!.waste).toBe(0);
+  expect(guard!.goodput).toBeGreaterThanOrEqual(0.9995);
+  // Those that were under way when it was met.
+  expect(guard!.errors).toBeLessThanOrEqual(5);
+});
