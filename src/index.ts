@@ -1,5 +1,7 @@
 export { systemClock, type Clock, type Random, type TimerHandle } from './clock.ts';
 export type {
+  AddressLimitSource,
+  AddressRefusal,
   Evidence,
   Fault,
   FaultAction,

@@ -74,13 +74,14 @@ function renderProfile(profile: FaultProfile): string {
 }
 
 function facts(profile: FaultProfile): string[] {
-  const { aliases = [], providers, exceptProviders = [], hosts = [], dayTimeZone, errorInSuccess } = profile;
+  const { aliases = [], providers, exceptProviders = [], hosts = [], addressLimit, dayTimeZone, errorInSuccess } = profile;
   const except = exceptProviders.length === 0 ? '' : `, but not ${list(exceptProviders)}`;
   return [
     `Provider names: ${list(providers)}${except}.`,
     ...(aliases.length === 0 ? [] : [`Also declared as ${list(aliases)}.`]),
     ...(hosts.length === 0 ? [] : [`Hosts: ${list(hosts)}.`]),
     ...(dayTimeZone === undefined ? [] : [`Its days end at midnight, ${dayTimeZone}.`]),
+    ...(addressLimit ? [`A limit on the address: its answers tell in \`${addressLimit.used}\` how much is used.`] : []),
     ...(errorInSuccess ? ['Answers of status 200 are looked into: they may be errors.'] : []),
   ];
 }
