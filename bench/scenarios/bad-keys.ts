@@ -30,6 +30,19 @@ export const billingDeadKey: Scenario = {
   },
 };
 
+export const suspendedOrganization: Scenario = {
+  name: 'a suspended organization',
+  about: 'One of three organizations, with two of six keys, is suspended after an hour, and stays so.',
+  ...day,
+  providers: {
+    openai: {
+      dialect: 'openai',
+      keys: keys(6, index => ({ organization: `organization-${index % 3}` })),
+      troubles: [{ kind: 'suspended', keys: ['key-0', 'key-3'], fromMs: HOUR_MS }],
+    },
+  },
+};
+
 export const slowKey: Scenario = {
   name: 'a slow key',
   about: 'One of five keys takes ten times as long for an hour; callers wait ten seconds.',

@@ -1,9 +1,9 @@
 import type { Scenario } from '../../src/simulate/scenario.ts';
 import { withAffinity, withoutAffinity } from './affinity.ts';
-import { billingDeadKey, revokedKey, slowKey } from './bad-keys.ts';
+import { billingDeadKey, revokedKey, slowKey, suspendedOrganization } from './bad-keys.ts';
 import { freeTier, freeTierUntold } from './free-tier.ts';
 import { pacificMidnight } from './pacific-midnight.ts';
-import { addressLimit, overloaded, threeTimes } from './providers-faults.ts';
+import { addressLimit, outage, overloaded, threeTimes } from './providers-faults.ts';
 import { burst, differentQuotas, leavingClients, models, tokens } from './quotas.ts';
 import { fleet, manyKeys, untoldFleet } from './scale.ts';
 import { sharedOrganization, sharedProject } from './shared-project.ts';
@@ -15,8 +15,10 @@ export const scenarios: readonly Scenario[] = [
   sharedOrganization,
   revokedKey,
   billingDeadKey,
+  suspendedOrganization,
   addressLimit,
   overloaded,
+  outage,
   threeTimes,
   pacificMidnight,
   slowKey,

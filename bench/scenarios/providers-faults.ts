@@ -33,7 +33,23 @@ export const overloaded: Scenario = {
     },
   },
   traffic: [{ provider: 'anthropic', model: 'claude', shape: 'steady', perMinute: 240, patienceMs: 30_000 }],
-  guard: { options: { circuitBreaker: { onOpen: 'wait', recoveryTimeMs: 30_000 } } },
+  guard: { options: { circuitBreaker: { onOpen: 'wait' } } },
+};
+
+export const outage: Scenario = {
+  name: 'an outage of two minutes',
+  about: 'The provider refuses connections for two minutes of an hour; callers wait thirty seconds.',
+  startAt: '2026-11-20T09:00:00Z',
+  durationMs: HOUR_MS,
+  providers: {
+    openai: {
+      dialect: 'openai',
+      keys: keys(4),
+      troubles: [{ kind: 'outage', fromMs: 20 * MINUTE_MS, untilMs: 22 * MINUTE_MS }],
+    },
+  },
+  traffic: [{ provider: 'openai', model: 'gpt', shape: 'steady', perMinute: 120, patienceMs: 30_000 }],
+  guard: { options: { circuitBreaker: { onOpen: 'wait' } } },
 };
 
 export const threeTimes: Scenario = {

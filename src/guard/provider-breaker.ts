@@ -42,7 +42,9 @@ const LEAST_PROBE_MS = 60_000;
  */
 const SILENT_MS = 1000;
 const LEAST_UNANSWERED = 5;
-const FIRST_RECOVERY_MS = 5000;
+const LEAST_RECOVERY_MS = 5000;
+/** The longer it has been silent, the longer it is left alone: it is known to be back within a twentieth more of that time. */
+const RECOVERY_SHARE = 0.05;
 
 /** A clock that goes back further than this was set. */
 const JITTER_MS = 5000;
@@ -75,8 +77,8 @@ export class ProviderBreaker {
   private silentSince = 0;
   /** Calls counted in an earlier silence are counted anew. */
   private silence = 1;
-  /** How long it stays open next, when it was opened early. */
-  private recoveryMs = Infinity;
+  /** Since when the provider has answered nobody, where it was opened early for that. */
+  private downSince: number | undefined = undefined;
   /** Calls that wait for it to close. */
   private waiting: WaitLine | undefined;
   /** What the listener was told last: a probe after an unclear one is no new state. */
@@ -153,7 +155,7 @@ export class ProviderBreaker {
     if (this.openUntil > 0) return silence;
     if (silence !== current && this.failing++ === 0) this.silentSince = now;
     if (this.failing >= LEAST_UNANSWERED && now - this.silentSince >= SILENT_MS) {
-      this.recoveryMs = FIRST_RECOVERY_MS;
+      this.downSince = this.silentSince;
       this.trip();
     }
     return current;
@@ -223,7 +225,7 @@ export class ProviderBreaker {
     this.failures = 0;
     this.openUntil = 0;
     this.bannedUntil = 0;
-    this.recoveryMs = Infinity;
+    this.downSince = undefined;
     this.answered();
     this.discardCircuit();
     this.tell('CLOSED');
@@ -250,6 +252,7 @@ export class ProviderBreaker {
   private setBack(byMs: number): void {
     if (this.openUntil > 0) this.openUntil = Math.max(1, this.openUntil - byMs);
     this.bannedUntil -= byMs;
+    if (this.downSince !== undefined) this.downSince -= byMs;
     this.probeUntil -= byMs;
     this.waiting?.setBack(byMs);
   }
@@ -263,11 +266,17 @@ export class ProviderBreaker {
   private trip(): void {
     this.epoch++;
     this.failures = 0;
-    this.openUntil = this.clock.now() + Math.min(this.settings.recoveryTimeMs, this.recoveryMs);
-    this.recoveryMs *= 2;
+    this.openUntil = this.clock.now() + this.recoveryMs;
     this.answered();
     this.discardCircuit();
     this.tell('OPEN');
+  }
+
+  private get recoveryMs(): number {
+    const { downSince, settings } = this;
+    if (downSince === undefined) return settings.recoveryTimeMs;
+    const silentMs = this.clock.now() - downSince;
+    return Math.min(settings.recoveryTimeMs, Math.max(LEAST_RECOVERY_MS, Math.round(silentMs * RECOVERY_SHARE)));
   }
 
   private halfOpen(): ProbeCircuit {

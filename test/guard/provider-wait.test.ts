@@ -516,15 +516,21 @@ describe('a provider that answers nobody', () => {
     }
   });
 
-  test('is tried after 5 s, 10 s, 20 s, 40 s, and then as often as recoveryTimeMs says', async () => {
+  test('is tried every 5 s, less often the longer it is silent, and as often as recoveryTimeMs says at least', async () => {
     const provider = await silence('wait');
+    const silentFromMs = provider.asked[0]!.atMs;
     const openedAtMs = provider.asked.at(-1)!.atMs;
-    for (let index = 0; index < 6; index++) {
+    for (let index = 0; index < 100; index++) {
       provider.call(`held ${index}`, { deadlineMs: 3_600_000, idempotent: false });
     }
-    await provider.clock.advance(5 * 60_000);
-    const trials = provider.asked.filter(({ name }) => name.startsWith('held')).map(({ atMs }) => atMs - openedAtMs);
-    expect(trials).toEqual([5, 15, 35, 75, 135, 195].map(seconds => seconds * 1000));
+    await provider.clock.advance(30 * 60_000);
+    const trials = provider.asked.filter(({ name }) => name.startsWith('held')).map(({ atMs }) => atMs);
+    expect(trials.at(-1)! - openedAtMs).toBeGreaterThan(28 * 60_000);
+    let before = openedAtMs;
+    for (const atMs of trials) {
+      expect(atMs - before).toBe(Math.min(60_000, Math.max(5000, Math.round((before - silentFromMs) * 0.05))));
+      before = atMs;
+    }
   });
 
   test('starts with 5 s again after it has answered', async () => {
