@@ -106,7 +106,7 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
   if (typeof options !== 'object' || options === null) {
     check(false, 'options', 'a provider name or an object', options);
   } else {
-    const { providerName, fallbacks, signal, tokens, priority, deadlineMs, attemptTimeoutMs, affinity, uses } = options;
+    const { providerName, fallbacks, signal, tokens, priority, deadlineMs, attemptTimeoutMs, affinity, uses, model } = options;
     if (providerName !== undefined) {
       const isName = typeof providerName === 'string' || typeof providerName === 'function';
       check(isName, 'options.providerName', 'a string or a function', providerName);
@@ -121,6 +121,8 @@ export function checkOptions(fn: unknown, options: ExecuteOptions | null): void 
     if (signal !== undefined) check(isSignal(signal), 'options.signal', 'an AbortSignal', signal);
     if (affinity !== undefined) check(typeof affinity === 'string', 'options.affinity', 'a string', affinity);
     if (uses !== undefined) check(isText(uses), 'options.uses', 'a string or an array of strings', uses);
+    // Callers pass on what their own clients have sent them.
+    if (model !== undefined) check(typeof model === 'string', 'options.model', 'a string', model);
     if (tokens !== undefined) check(isFrom(0, tokens), 'options.tokens', 'a finite number of at least 0', tokens);
     if (priority !== undefined) check(Number.isFinite(priority), 'options.priority', 'a finite number', priority);
     // What is left of a budget may be less than nothing: such a call has run into its deadline.

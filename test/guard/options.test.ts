@@ -13,6 +13,8 @@ describe('options that would be misread', () => {
     ['a signal that is none', { signal: {} }, 'options.signal'],
     ['a signal of null', { signal: null }, 'options.signal'],
     ['a controller for its signal', { signal: new AbortController() }, 'options.signal'],
+    ['a model that is none', { model: 7 }, 'options.model'],
+    ['a model of null', { model: null }, 'options.model'],
     ['negative tokens', { tokens: -1 }, 'options.tokens'],
     ['tokens as text', { tokens: '100' }, 'options.tokens'],
     ['a priority of NaN', { priority: NaN }, 'options.priority'],
