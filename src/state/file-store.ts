@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import {
   closeSync,
+  constants,
   fstatSync,
   fsyncSync,
   mkdirSync,
@@ -53,13 +54,17 @@ export class FileStore {
   read(): string | undefined {
     let descriptor: number;
     try {
-      descriptor = openSync(this.path, 'r');
+      // Who opens a pipe waits for somebody to write into it.
+      descriptor = openSync(this.path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       if (codeOf(error) !== 'ENOENT') throw error;
       this.seen = ABSENT;
       return undefined;
     }
     try {
+      const found = fstatSync(descriptor);
+      // A device is empty, and would be set aside: nobody could use it any more.
+      if (!found.isFile() && !found.isDirectory()) throw Object.assign(new Error('Not a file'), { code: 'ENOTFILE' });
       const text = readFileSync(descriptor, 'utf8');
       this.seen = identityOf(fstatSync(descriptor, { bigint: true }));
       return text;

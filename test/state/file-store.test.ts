@@ -1,4 +1,16 @@
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -87,6 +99,15 @@ test('a file that is not there has no text; one that is a folder cannot be read'
   expect(new FileStore(file).read()).toBeUndefined();
   mkdirSync(file);
   expect(() => new FileStore(file).read()).toThrow(expect.objectContaining({ code: 'EISDIR' }) as Error);
+});
+
+test.runIf(process.platform === 'linux')('a pipe or a device in its place cannot be read, and stays where it is', () => {
+  execFileSync('mkfifo', [file]);
+  expect(() => new FileStore(file).read()).toThrow(expect.objectContaining({ code: 'ENOTFILE' }) as Error);
+  rmSync(file);
+  symlinkSync('/dev/null', file);
+  expect(() => new FileStore(file).read()).toThrow(expect.objectContaining({ code: 'ENOTFILE' }) as Error);
+  expect(lstatSync(file).isSymbolicLink()).toBe(true);
 });
 
 test('one that cannot be set aside has to be read again before it is replaced', () => {
