@@ -239,6 +239,13 @@ export class PoolKey extends Gated implements KeyView {
     return this.quota?.use(now) ?? Quota.unused(this.#settings.limits);
   }
 
+  /** True where one of so many processes, left to itself, has taken more of the key or its group than its part. */
+  isOverdrawn(processes: number, { model, tokens }: Pick<Demand, 'model' | 'tokens'>, now: number): boolean {
+    const { inFlight, quota, quotaGroup: group } = this;
+    if (quota?.isOverdrawn(processes, inFlight, tokens, now, model)) return true;
+    return group.quota?.isOverdrawn(processes, group.inFlight, tokens, now, model) === true;
+  }
+
   /** Undefined where there are no limits, or none of them was used yet. */
   get usedQuota(): Quota | undefined {
     return this.quota;

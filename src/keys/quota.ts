@@ -68,15 +68,15 @@ export class Quota {
   private countedModel: string | symbol | undefined = NOTHING;
 
   private constructor(limits: QuotaLimits, dayReset: DayReset | undefined, previous: Quota | undefined, share: number) {
-    this.concurrency = partOf(limits.concurrency, share) ?? Infinity;
+    this.concurrency = partOf(limits.concurrency ?? Infinity, share);
     this.share = share;
     const perDay = (limit: number): QuotaWindow =>
       dayReset ? new DayWindow(limit, dayReset) : new SlidingWindow(limit, DAY_MS + ON_THE_WAY_MS);
     const perMinute = (limit: number): QuotaWindow => new SlidingWindow(limit, MINUTE_MS + ON_THE_WAY_MS);
-    this.rpm = windowFor(partOf(limits.rpm, share), previous?.rpm, perMinute);
-    this.rpd = windowFor(partOf(limits.rpd, share), previous?.rpd, perDay);
-    this.tpm = windowFor(partOf(limits.tpm, share), previous?.tpm, perMinute);
-    this.tpd = windowFor(partOf(limits.tpd, share), previous?.tpd, perDay);
+    this.rpm = windowFor(limits.rpm, share, previous?.rpm, perMinute);
+    this.rpd = windowFor(limits.rpd, share, previous?.rpd, perDay);
+    this.tpm = windowFor(limits.tpm, share, previous?.tpm, perMinute);
+    this.tpd = windowFor(limits.tpd, share, previous?.tpd, perDay);
     const { models } = limits;
     this.models =
       models && new ModelQuotas(models, previous?.models, (each, before) => Quota.of(each, dayReset, before, share));
@@ -107,6 +107,22 @@ export class Quota {
   /** A call larger than the share, and not than the limit, goes when nothing else does. */
   private needed(tokens: number, { limit }: QuotaWindow): number {
     return this.share > 1 && tokens > limit && tokens <= limit * this.share ? limit : tokens;
+  }
+
+  /** True where more is taken than the part of one of so many processes. One request is nobody's too much, of any size. */
+  isOverdrawn(processes: number, inFlight: number, tokens: number, now: number, model?: string): boolean {
+    const ofModel = this.models?.of(model);
+    if (ofModel?.quota.isOverdrawn(processes, ofModel.inFlight, tokens, now)) return true;
+    const share = processes / this.share;
+    const exceeds = (window: QuotaWindow | undefined, least: number): boolean =>
+      window !== undefined && window.used(now) > Math.max(least, partOf(window.limit, share));
+    return (
+      inFlight > partOf(this.concurrency, share) ||
+      exceeds(this.rpm, 1) ||
+      exceeds(this.rpd, 1) ||
+      exceeds(this.tpm, tokens) ||
+      exceeds(this.tpd, tokens)
+    );
   }
 
   reserve(tokens: number, now: number, model?: string): void {
@@ -196,18 +212,20 @@ export class Quota {
 }
 
 /** One of so many equal parts, and never nothing: no process is to stand still. */
-function partOf(limit: number | undefined, share: number): number | undefined {
-  return limit === undefined ? undefined : Math.max(1, Math.floor(limit / share));
+function partOf(limit: number, share: number): number {
+  return Math.max(1, Math.floor(limit / share));
 }
 
 /** Undefined where there is no limit. What was counted goes on under a new one. */
 function windowFor(
   limit: number | undefined,
+  share: number,
   previous: QuotaWindow | undefined,
   create: (limit: number) => QuotaWindow,
 ): QuotaWindow | undefined {
   if (limit === undefined) return undefined;
-  const window = previous ?? create(limit);
-  window.limit = limit;
+  const part = partOf(limit, share);
+  const window = previous ?? create(part);
+  window.limit = part;
   return window;
 }

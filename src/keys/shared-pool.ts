@@ -252,10 +252,13 @@ export class SharedPool implements PoolListener {
       owner.shortages ??= new SharedShortages();
       owner.shortages.note(model, new SharedShortage(why, isNews ? Math.max(now + 1, until) : now + 1, lease.tokens));
     }
-    const { granted, receipt, unavailable } = answer;
+    const { granted, receipt, unavailable, unheard } = answer;
     if (granted === 0 && this.isStillGood(lease, now)) {
       lease.receipt = receipt;
-      return lease;
+      // All that were asked for at once may go unheard, here and in every other process.
+      if (unheard === undefined || !lease.key.isOverdrawn(unheard, lease, now)) return lease;
+      lease.cancel(now);
+      return undefined;
     }
     lease.cancel(now);
     if (unavailable) return new StoreFailure(unavailable.cause);

@@ -94,6 +94,8 @@ export interface LeaseAnswer {
   readonly refusals: readonly Refusal[];
   /** Set where the store cannot be asked, and nobody may go on without it. */
   readonly unavailable?: { readonly cause: unknown } | undefined;
+  /** Set where the store was asked, and not heard: among how many processes the limits are to be shared. */
+  readonly unheard?: number | undefined;
 }
 
 /** A gate as the processes share it; times in epoch ms. */

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { httpError, rejectionOf } from '../guard/support.ts';
-import { closeGuards, PATIENT, sharedGuard } from '../support/redis/shared-guard.ts';
+import { closeGuards, PATIENT, sharedGuard, type SharedGuard } from '../support/redis/shared-guard.ts';
 import { countedIn } from '../support/redis/counts.ts';
 import { TcpProxy } from '../support/redis/proxy.ts';
 import { RedisServer } from '../support/redis/server.ts';
@@ -28,6 +28,12 @@ async function counted(limit: number): Promise<number> {
   const probe = sharedGuard({ url: server.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: limit } })] });
   const room = await probe.keysOf(limit + 10);
   return limit - room.length;
+}
+
+async function setMaxMemory(bytes: string): Promise<void> {
+  const client = server.client();
+  await client.config('SET', 'maxmemory', bytes);
+  client.disconnect();
 }
 
 describe('local: a store that is away', () => {
@@ -119,6 +125,31 @@ describe('local: a store that is away', () => {
     const served = await Promise.all(guards.map(each => each.keysOf(20)));
     // One of the third guard's four was used before.
     expect(served.map(keys => keys.length)).toEqual([4, 4, 3]);
+  }, LONG_MS);
+
+  const pause = (): Promise<void> => {
+    server.pause();
+    return Promise.resolve();
+  };
+  test.each([
+    ['paused', pause, { rpm: 12 }],
+    ['paused', pause, { models: { 'gpt-*': { rpm: 12 } } }],
+    ['full', () => setMaxMemory('1'), { rpm: 12 }],
+  ])('%s while each guard asks for all that is left: none goes on with more than its share', async (_, strike, limits) => {
+    const limited = { keys: [key('ann', { limits }), key('ben')] };
+    const guards = [1, 2, 3].map(() => sharedGuard({ url: server.url, storeTimeoutMs: 200 }, limited));
+    await Promise.all(guards.map(each => each.guard.ready()));
+    const [first, second] = guards as [SharedGuard, SharedGuard];
+    // Who hears of this has heard of all that are there.
+    first.guard.keys.disable('openai', 'ben');
+    await Promise.all(guards.slice(1).map(each => each.heard('key', ({ to }) => to === 'disabled')));
+    second.guard.keys.enable('openai', 'ben');
+    await first.heard('key', ({ to }) => to === 'ready');
+    second.guard.keys.disable('openai', 'ben');
+    await first.heard('key', ({ reason }) => reason === 'disabled by hand in another process');
+    await strike();
+    const served = await Promise.all(guards.map(each => each.keysOf(12, { model: 'gpt-4o' })));
+    expect(served.map(keys => keys.length)).toEqual([4, 4, 4]);
   }, LONG_MS);
 
   test('a key that was convicted meanwhile is out for all when it is back', async () => {

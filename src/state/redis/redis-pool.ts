@@ -323,7 +323,7 @@ export class RedisPool implements PoolStore {
   ): void {
     this.link.failed(error, askedAt);
     if (isRefusal(error)) {
-      for (const { request, resolve } of asks) resolve(this.withoutStore(request));
+      for (const { request, resolve } of asks) resolve({ ...this.withoutStore(request), unheard: this.processes });
       return;
     }
     const unsure = asks.map(({ request }, i) => {
@@ -340,7 +340,8 @@ export class RedisPool implements PoolStore {
       },
     );
     for (const [i, { request, resolve }] of asks.entries()) {
-      resolve(this.link.isStrict ? this.withoutStore(request) : { granted: 0, receipt: unsure[i], refusals: [] });
+      const alone: LeaseAnswer = { granted: 0, receipt: unsure[i], refusals: [], unheard: this.processes };
+      resolve(this.link.isStrict ? this.withoutStore(request) : alone);
     }
   }
 
