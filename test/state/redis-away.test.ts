@@ -174,6 +174,11 @@ test('a store that is full is away, and back when there is room', async () => {
   await client.config('SET', 'maxmemory', '1');
   expect(await one.keysOf(5)).toHaveLength(5);
   await one.warned(/is away/);
+  // It asks several times whether there is room, and is not told so before there is.
+  const refused = async (): Promise<number> => Number(/errorstat_OOM:count=(\d+)/.exec(await client.info('errorstats'))?.[1] ?? 0);
+  const before = await refused();
+  await expect.poll(refused, { timeout: 20_000 }).toBeGreaterThan(before + 2);
+  expect(one.warnings).toHaveLength(1);
   await client.config('SET', 'maxmemory', '0');
   await one.warned(/Redis is back/);
   await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(8);

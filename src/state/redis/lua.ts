@@ -486,8 +486,11 @@ if not version then
   version = string.format('%d.0', now)
   call('SET', KEYS[1], version)
 end
+local aliveUntil = call('ZSCORE', KEYS[3], ARGV[1])
+local isNew = not aliveUntil or aliveUntil + 0 <= now
+-- The first thing written is one that a full server refuses, as it does leases: after any other it would let it pass.
+call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
 call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
-local isNew = call('ZADD', KEYS[3], now + ARGV[2], ARGV[1]) == 1
 call('PEXPIRE', KEYS[3], ARGV[2])
 local processes = call('ZCARD', KEYS[3])
 if isNew then call('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
