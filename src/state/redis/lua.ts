@@ -2,6 +2,9 @@ import { DAY_MS, MINUTE_MS } from '../../faults/durations.ts';
 import { ON_THE_WAY_MS } from '../on-the-way.ts';
 
 /**
+ * Messages are sent by `pcall`: where this user may send none, what a script has written before stands all the same, and
+ * must not be taken for not done.
+ *
  * A member's state is one string, a head of fixed length and a body. As a rule the head is all that is read and written.
  *
  * The head holds until when the string lives, the end of the provider's day, whether somebody waits, how many entries
@@ -464,12 +467,12 @@ for n = 2, #ARGV, 7 do
       record = withProbe(record, 0, '')
       call('HSET', KEYS[2], field, record)
       local before, version = bump(KEYS[1], now)
-      call('PUBLISH', channel, cjson.encode({ gate = field, record = record, now = now, before = before, version = version }))
+      redis.pcall('PUBLISH', channel, cjson.encode({ gate = field, record = record, now = now, before = before, version = version }))
     end
   end
 end
 for _, e in pairs(members) do save(e, now) end
-if #freed > 0 then call('PUBLISH', channel, cjson.encode({ freed = freed })) end
+if #freed > 0 then redis.pcall('PUBLISH', channel, cjson.encode({ freed = freed })) end
 return now
 `;
 
@@ -493,7 +496,7 @@ call('ZADD', KEYS[3], now + ARGV[2], ARGV[1])
 call('ZREMRANGEBYSCORE', KEYS[3], '-inf', now)
 call('PEXPIRE', KEYS[3], ARGV[2])
 local processes = call('ZCARD', KEYS[3])
-if isNew then call('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
+if isNew then redis.pcall('PUBLISH', ARGV[4], cjson.encode({ processes = processes, now = now })) end
 -- What was said once holds for as long as somebody is there.
 call('PEXPIRE', KEYS[2], 32 * DAY)
 return { now, version, processes, version == ARGV[3] and {} or call('HGETALL', KEYS[2]) }
@@ -540,7 +543,7 @@ for i = 3, #ARGV, 8 do
     call('HSET', KEYS[2], field, current)
     local before
     before, version = bump(KEYS[1], now)
-    call('PUBLISH', ARGV[1], cjson.encode({ gate = field, record = current, now = now, before = before,
+    redis.pcall('PUBLISH', ARGV[1], cjson.encode({ gate = field, record = current, now = now, before = before,
       version = version, by = ARGV[2] }))
   end
   if current then
@@ -571,7 +574,7 @@ for i = 3, #ARGV, 3 do
     current = string.format('%d', max(now, (revision or 0) + 1)) .. '|' .. value
     call('HSET', KEYS[2], field, current)
     local before, version = bump(KEYS[1], now)
-    call('PUBLISH', ARGV[1], cjson.encode({ note = field, record = current, now = now, before = before,
+    redis.pcall('PUBLISH', ARGV[1], cjson.encode({ note = field, record = current, now = now, before = before,
       version = version, by = ARGV[2] }))
   end
   answer[#answer + 1] = current
@@ -666,7 +669,7 @@ local forMs = ARGV[4] + 0
 if forMs > 0 then redis.call('HSET', KEYS[1], ARGV[3], string.format('%d', now + forMs))
 else redis.call('HDEL', KEYS[1], ARGV[3]) end
 redis.call('PEXPIRE', KEYS[1], 86400000)
-redis.call('PUBLISH', ARGV[1], cjson.encode({ provider = ARGV[3], forMs = forMs, by = ARGV[2] }))
+redis.pcall('PUBLISH', ARGV[1], cjson.encode({ provider = ARGV[3], forMs = forMs, by = ARGV[2] }))
 return 1
 `;
 

@@ -6,6 +6,7 @@ import { PoolNames } from './names.ts';
 import type { PoolLink } from './pool-link.ts';
 import { RedisBreakers } from './redis-breakers.ts';
 import { RedisPool } from './redis-pool.ts';
+import { isRefusal } from './replies.ts';
 import type { Client, Script } from './script.ts';
 
 class ConnectionClosed extends Error {}
@@ -41,6 +42,8 @@ export class RedisConnection implements StoreConnection, PoolLink {
   private hasOpened: () => void = () => undefined;
   private listening: Promise<unknown> = Promise.resolve();
   private reviving: Promise<void> | undefined;
+  /** It may not hear what the others say, and that was told. */
+  private isDeaf = false;
   private probeTimer: TimerHandle;
   private probeMs = FIRST_PROBE_MS;
 
@@ -154,9 +157,16 @@ export class RedisConnection implements StoreConnection, PoolLink {
   private async listen(channel: string): Promise<void> {
     try {
       await this.messages?.subscribe(channel);
-    } catch {
+    } catch (error) {
       // The client subscribes again by itself when it is connected again.
+      if (isRefusal(error)) this.deafened(plainly(error));
     }
+  }
+
+  private deafened(cause: unknown): void {
+    if (this.isDeaf) return;
+    this.isDeaf = true;
+    this.host.warn(`Redis does not let this process listen (${nameOf(cause)}): it learns with its next call what others have found out`);
   }
 
   private hear(channel: string, message: string): void {
