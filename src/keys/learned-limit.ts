@@ -13,8 +13,9 @@ const LONGEST_WINDOW_MS = DAY_MS;
 /** Resets of one window that differ by no more are the same: they are told in seconds, and take time to come. */
 const SAME_RESET_MS = 2000;
 
-/** Windows that differ from a minute by less are one: figures come late, and in whole seconds. */
-const LIKE_A_MINUTE = [30_000, 61_000] as const;
+/** What was seen to last for so long is a window of a minute, or of a day: resets are told late, and in whole seconds. */
+const MINUTE_SEEN_MS = [30_000, 61_000] as const;
+const DAY_SEEN_MS = [0.95 * DAY_MS, 1.01 * DAY_MS] as const;
 
 /** A limit as a window of our own would count it. */
 export type CountableLimit = Partial<Record<'rpm' | 'tpm' | 'rpd' | 'tpd', number>>;
@@ -231,9 +232,10 @@ export class LearnedLimit {
   get countable(): CountableLimit | undefined {
     const { limit, unit, windowMs = this.seenWindowMs } = this;
     if (limit === undefined || unit === 'some tokens') return undefined;
-    if (windowMs === DAY_MS) return unit === 'requests' ? { rpd: limit } : { tpd: limit };
-    if (windowMs < LIKE_A_MINUTE[0] || windowMs > LIKE_A_MINUTE[1]) return undefined;
-    return unit === 'requests' ? { rpm: limit } : { tpm: limit };
+    const isIn = ([least, most]: readonly [number, number]): boolean => windowMs >= least && windowMs <= most;
+    if (isIn(DAY_SEEN_MS)) return unit === 'requests' ? { rpd: limit } : { tpd: limit };
+    if (isIn(MINUTE_SEEN_MS)) return unit === 'requests' ? { rpm: limit } : { tpm: limit };
+    return undefined;
   }
 
   /** How long its window is, as far as its figures show. */
