@@ -52,6 +52,12 @@ export class Deadlines {
     return this.answeredSince < time;
   }
 
+  /** What is still waited for ends by itself. */
+  close(): void {
+    this.clock.clearTimeout(this.timer);
+    this.timer = undefined;
+  }
+
   private arm(delayMs: number): void {
     this.timer = this.clock.setTimeout(() => {
       // Where this process was busy for that long, the answers are there and were not read yet.

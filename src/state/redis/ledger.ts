@@ -34,7 +34,7 @@ export class Ledger implements Bookkeeper {
   offsetMs = 0;
   private readonly names: PoolNames;
   private readonly link: PoolLink;
-  /** Attempts under way that hold a place, and those the store may have counted or not. */
+  /** Attempts under way that hold a place or are probes, and those the store may have counted or not. */
   private readonly open = new Set<RedisReceipt>();
   private readonly debts = new Set<() => void>();
   /** How often the store was told of what is owed. */
@@ -44,6 +44,12 @@ export class Ledger implements Bookkeeper {
   constructor(names: PoolNames, link: PoolLink) {
     this.names = names;
     this.link = link;
+  }
+
+  /** The store is to hear of the end of an attempt under way. */
+  get isHolding(): boolean {
+    for (const { state } of this.open) if (state === 'counted') return true;
+    return false;
   }
 
   /** The store has counted it. */
@@ -76,7 +82,7 @@ export class Ledger implements Bookkeeper {
     const [requests, tokens] = [unsure.requests - 1, unsure.tokens - given.tokens];
     if (requests !== 0 || tokens !== 0) this.correct(unsure, requests, tokens);
     if (unsure.isOver) this.release(unsure);
-    else if (!unsure.hasPlaces) this.open.delete(unsure);
+    else if (!unsure.holdsSomething) this.open.delete(unsure);
   }
 
   /** The store has not counted it. */
@@ -109,7 +115,7 @@ export class Ledger implements Bookkeeper {
   release(receipt: RedisReceipt): void {
     if (receipt.state === 'unsure') return;
     this.open.delete(receipt);
-    if (receipt.state !== 'counted' || (!receipt.hasPlaces && receipt.probes === '')) return;
+    if (receipt.state !== 'counted' || !receipt.holdsSomething) return;
     const { id, members, stamp, probes } = receipt;
     this.settle({ id, members, stamp, requests: 0, tokens: 0, isOver: true, probes });
   }
@@ -161,7 +167,7 @@ export class Ledger implements Bookkeeper {
 
   private enter(receipt: RedisReceipt): RedisReceipt {
     for (const { journal } of receipt.members) journal.note(receipt.at, 1, receipt.tokens, receipt.state === 'counted');
-    if (receipt.hasPlaces) this.open.add(receipt);
+    if (receipt.holdsSomething) this.open.add(receipt);
     return receipt;
   }
 

@@ -53,6 +53,11 @@ export class RedisReceipt implements Receipt {
     return this.members.some(member => member.hasPlaces);
   }
 
+  /** Its end is of interest to the others. */
+  get holdsSomething(): boolean {
+    return this.hasPlaces || this.probes !== '';
+  }
+
   correct(requests: number, tokens: number): void {
     this.requests += requests;
     this.tokens += tokens;

@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import type { Redis } from 'ioredis';
 import type { Clock, TimerHandle } from '../../clock.ts';
 import type { BreakerListener, BreakerStore, PoolListener, PoolStore, StoreConnection, StoreHost } from '../store.ts';
 import { Deadlines, TooLate } from './deadlines.ts';
@@ -6,11 +7,12 @@ import { PoolNames } from './names.ts';
 import type { PoolLink } from './pool-link.ts';
 import { RedisBreakers } from './redis-breakers.ts';
 import { RedisPool } from './redis-pool.ts';
-import { isRefusal } from './replies.ts';
-import type { Client, Script } from './script.ts';
+import { isCluster, type Client, type Script } from './script.ts';
 
 class ConnectionClosed extends Error {}
 
+/** So long at least a server is waited for that is still to hear something when all is over. */
+const LEAST_LEAVE_MS = 250;
 const FIRST_PROBE_MS = 100;
 const LONGEST_PROBE_MS = 5000;
 
@@ -42,6 +44,12 @@ export class RedisConnection implements StoreConnection, PoolLink {
   private hasOpened: () => void = () => undefined;
   private listening: Promise<unknown> = Promise.resolve();
   private reviving: Promise<void> | undefined;
+  /** Closed, and not gone yet: Redis is still to hear of what ends meanwhile. */
+  private isLeaving = false;
+  private hasEnded = false;
+  /** Scripts that are not answered. */
+  private underWay = 0;
+  private leaveTimer: TimerHandle;
   /** It may not hear what the others say, and that was told. */
   private isDeaf = false;
   private probeTimer: TimerHandle;
@@ -80,17 +88,18 @@ export class RedisConnection implements StoreConnection, PoolLink {
   close(): void {
     if (this.state === 'closed') return;
     for (const pool of this.pools) pool.close();
+    this.isLeaving = this.state === 'up';
     this.state = 'closed';
     this.host.clock.clearTimeout(this.probeTimer);
     this.hasOpened();
-    this.commands?.disconnect();
     this.messages?.disconnect();
+    this.leave();
   }
 
   // PoolLink
 
   get isUp(): boolean {
-    return this.state === 'up';
+    return this.state === 'up' || this.isLeaving;
   }
 
   get isOpening(): boolean {
@@ -112,7 +121,10 @@ export class RedisConnection implements StoreConnection, PoolLink {
 
   run(script: Script, keys: readonly string[], args: readonly (string | number)[]): Promise<unknown> {
     if (!this.commands) return Promise.reject(new Error('There is no connection'));
-    return script.run(this.commands, keys, args);
+    const reply = script.run(this.commands, keys, args);
+    this.underWay++;
+    reply.then(this.answered, this.answered);
+    return reply;
   }
 
   inTime<T>(promise: Promise<T>): Promise<T> {
@@ -136,6 +148,10 @@ export class RedisConnection implements StoreConnection, PoolLink {
       commands.on('error', (error: unknown) => (this.cause = plainly(error)));
       messages.on('error', () => undefined);
       commands.on('close', () => {
+        if (this.isClosed) {
+          this.end();
+          return;
+        }
         this.fail(this.cause ?? new ConnectionClosed());
         // It may be another server that is connected to next, and the messages are to come from there.
         if (messages.status === 'ready') messages.disconnect(true);
@@ -159,7 +175,51 @@ export class RedisConnection implements StoreConnection, PoolLink {
       await this.messages?.subscribe(channel);
     } catch (error) {
       // The client subscribes again by itself when it is connected again.
-      if (isRefusal(error)) this.deafened(plainly(error));
+      if (error instanceof Error && error.message.startsWith('NOPERM')) this.deafened(plainly(error));
+    }
+  }
+
+  private readonly answered = (): void => {
+    this.underWay--;
+    // Whoever has asked hears of it first, and may have something to give back.
+    if (this.isLeaving) setImmediate(() => this.leave());
+  };
+
+  /**
+   * Ends the connection as soon as Redis has heard what it is to hear. Calls that go on after the guard was closed are
+   * waited for, but keep no process alive by that.
+   */
+  private leave(): void {
+    const isHolding = this.isLeaving && this.pools.some(pool => pool.isHolding);
+    const { clock } = this.host;
+    clock.clearTimeout(this.leaveTimer);
+    if (this.underWay > 0 && this.isLeaving) {
+      this.leaveTimer = clock.setTimeout(() => this.end(), Math.max(this.settings.timeoutMs, LEAST_LEAVE_MS), true);
+      this.keepAlive(true);
+    } else if (isHolding) {
+      this.deadlines.close();
+      this.keepAlive(false);
+    } else {
+      this.end();
+    }
+  }
+
+  private end(): void {
+    if (this.hasEnded) return;
+    this.hasEnded = true;
+    this.isLeaving = false;
+    this.host.clock.clearTimeout(this.leaveTimer);
+    this.deadlines.close();
+    this.commands?.disconnect();
+  }
+
+  private keepAlive(isKept: boolean): void {
+    const { commands } = this;
+    if (!commands) return;
+    for (const client of isCluster(commands) ? commands.nodes() : [commands]) {
+      const stream = streamOf(client);
+      if (isKept) stream?.ref();
+      else stream?.unref();
     }
   }
 
@@ -241,6 +301,11 @@ export class RedisConnection implements StoreConnection, PoolLink {
     );
     this.probeMs = Math.min(LONGEST_PROBE_MS, this.probeMs * 2);
   }
+}
+
+/** A node of a cluster that was not asked for anything has none. */
+function streamOf({ stream }: Partial<Pick<Redis, 'stream'>>): Redis['stream'] | undefined {
+  return stream;
 }
 
 function parse(message: string): Record<string, unknown> | undefined {

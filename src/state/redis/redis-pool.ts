@@ -112,6 +112,11 @@ export class RedisPool implements PoolStore {
     if (this.version !== '') this.version = `${epochOf(this.version)}.`;
   }
 
+  /** Attempts under way have something to give back when they end. */
+  get isHolding(): boolean {
+    return this.ledger.isHolding;
+  }
+
   close(): void {
     this.blocks.clear();
     this.ledger.flush();

@@ -1,7 +1,7 @@
 import { Redis, type Cluster } from 'ioredis';
 import type { StateStore } from '../store.ts';
 import { RedisConnection } from './redis-connection.ts';
-import type { Client } from './script.ts';
+import { isCluster, type Client } from './script.ts';
 
 /** Where the Redis server is, and what is done while it cannot be reached. */
 export interface RedisStoreOptions {
@@ -57,6 +57,9 @@ export function redisStore(options: RedisStoreOptions): StateStore {
 /** A server that says nothing for so long is looked for anew: Sentinels may know another one. */
 const SILENT_MS = 5000;
 
+/** A server that does not say goodbye is not waited for any longer; it would keep the process from ending. */
+const GOODBYE_MS = 250;
+
 /** A lost connection fails what was asked, at once: whether it was done is found out when the store is back. */
 function settingsFor(purpose: 'commands' | 'messages') {
   return {
@@ -65,6 +68,7 @@ function settingsFor(purpose: 'commands' | 'messages') {
     maxRetriesPerRequest: purpose === 'messages' ? null : 0,
     retryStrategy,
     lazyConnect: false,
+    disconnectTimeout: GOODBYE_MS,
     ...(purpose === 'commands' && { socketTimeout: SILENT_MS }),
     // Channels and names that scripts make would not have it.
     keyPrefix: '',
@@ -79,7 +83,8 @@ function retryStrategy(attempts: number): number {
 function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Client {
   const settings = settingsFor(purpose);
   if (!isCluster(client)) return client.duplicate(settings);
-  const { autoResendUnfulfilledCommands, connectionName, keyPrefix, lazyConnect, maxRetriesPerRequest, socketTimeout } = settings;
+  const { autoResendUnfulfilledCommands, connectionName, disconnectTimeout, keyPrefix } = settings;
+  const { lazyConnect, maxRetriesPerRequest, socketTimeout } = settings;
   return client.duplicate([], {
     // A node that was not asked for anything so far is connected to when it is.
     enableOfflineQueue: true,
@@ -91,6 +96,7 @@ function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Cl
     redisOptions: {
       autoResendUnfulfilledCommands,
       connectionName,
+      disconnectTimeout,
       keyPrefix,
       maxRetriesPerRequest,
       socketTimeout,
@@ -99,10 +105,6 @@ function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Cl
       lazyConnect: purpose === 'commands',
     },
   });
-}
-
-function isCluster(client: Redis | Cluster): client is Cluster {
-  return client.isCluster;
 }
 
 const isText = (value: unknown): boolean => typeof value === 'string' && value.trim() !== '';

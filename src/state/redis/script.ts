@@ -4,6 +4,11 @@ import type { Cluster, Redis } from 'ioredis';
 /** What is used of a client; that of one server, of Sentinels and of a cluster have it alike. */
 export type Client = Redis | Cluster;
 
+/** Whichever copy of ioredis has made it. */
+export function isCluster(client: Client): client is Cluster {
+  return client.isCluster;
+}
+
 /** A script the server knows by its digest, once it has seen it. */
 export class Script {
   private readonly text: string;
