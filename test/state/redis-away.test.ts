@@ -1,9 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { httpError, rejectionOf } from '../guard/support.ts';
 import { closeGuards, PATIENT, sharedGuard, type SharedGuard } from '../support/redis/shared-guard.ts';
-import { countedIn } from '../support/redis/counts.ts';
+import type { Candidate } from '../../src/state/store.ts';
+import { ManualClock } from '../support/manual-clock.ts';
+import { countedIn, placesIn } from '../support/redis/counts.ts';
 import { TcpProxy } from '../support/redis/proxy.ts';
 import { RedisServer } from '../support/redis/server.ts';
+import { requestFor, storePool, type StorePool } from '../support/redis/store-pool.ts';
 
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 const plenty = { keys: [key('ann', { limits: { rpm: 1000 } })] };
@@ -110,6 +113,31 @@ describe('local: a store that is away', () => {
     expect(await one.keysOf(10)).toHaveLength(10);
     await one.warned(/Redis is back/);
     await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(15);
+  }, LONG_MS);
+
+  test('an answer that is cut off in the middle: attempts that end before Redis is back hold no place there', async () => {
+    const one = sharedGuard({ url: proxy.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: 1000, concurrency: 10 } })] });
+    await one.keysOf(5);
+    proxy.cutAfterBytes = 10;
+    expect(await one.keysOf(10)).toHaveLength(10);
+    await one.warned(/Redis is back/);
+    const client = server.client();
+    await expect.poll(() => countedIn(client), { timeout: 20_000 }).toEqual([15]);
+    await expect.poll(() => placesIn(client), { timeout: 20_000 }).toEqual([0]);
+    client.disconnect();
+  }, LONG_MS);
+
+  test('an answer that is cut off in the middle: another key that Redis has chosen is not held', async () => {
+    const [one, other] = [proxy, server].map(({ url }) => storePool({ url, ...PATIENT }, new ManualClock()));
+    const candidates = ({ candidate }: StorePool): Candidate[] => ['ann', 'ben'].map(id => candidate(id, { concurrency: 1 }));
+    await other!.pool.lease(requestFor(candidates(other!)));
+    await one!.pool.lease(requestFor([one!.candidate('cleo', { rpm: 5 })]));
+    proxy.cutAfterBytes = 10;
+    // Redis gives it ben, and nobody hears of that.
+    expect(await one!.pool.lease(requestFor(candidates(one!)))).toMatchObject({ granted: 0 });
+    const [, ben] = candidates(other!);
+    await expect.poll(async () => (await other!.pool.lease(requestFor([ben!]))).granted, { timeout: 20_000 }).toBe(0);
+    for (const each of [one, other]) each!.close();
   }, LONG_MS);
 
   test('each guard has its share of the limits, and one request at least', async () => {

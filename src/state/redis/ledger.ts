@@ -63,7 +63,7 @@ export class Ledger implements Bookkeeper {
   }
 
   /** The store was asked, and has not been heard. */
-  unsure(receipt: Pick<RedisReceipt, 'id' | 'members' | 'at' | 'tokens' | 'expiresAt'>): RedisReceipt {
+  unsure(receipt: Pick<RedisReceipt, 'id' | 'members' | 'elsewhere' | 'at' | 'tokens' | 'expiresAt'>): RedisReceipt {
     const unsure = new RedisReceipt(this, 'unsure', { ...receipt, probes: '', stamp: 0 });
     this.open.add(unsure);
     return unsure;
@@ -179,6 +179,7 @@ export class Ledger implements Bookkeeper {
       const { id, members, at, expiresAt, isOver, requests, state, tokens } = receipt;
       const leftMs = Math.round(expiresAt - now);
       if (state === 'counted' && !isForgotten) continue;
+      if (state === 'unsure' && !isForgotten) this.freeUnheard(receipt);
       for (const member of members) {
         if (member.hasPlaces && leftMs > 0 && !isOver) add(member, `p ${id} ${leftMs} 0,`);
         if (state !== 'unsure' || requests <= 0) continue;
@@ -191,6 +192,13 @@ export class Ledger implements Bookkeeper {
       if (isOver || leftMs <= 0 || !receipt.hasPlaces) this.open.delete(receipt);
     }
     return owed;
+  }
+
+  /** Places that the store may have given to it, and that nobody uses: it knows by the id. */
+  private freeUnheard({ id, elsewhere, isOver, members }: RedisReceipt): void {
+    const unused = (isOver ? [...members, ...elsewhere] : elsewhere).filter(({ hasPlaces }) => hasPlaces);
+    if (unused.length === 0) return;
+    this.settle({ id, members: unused, stamp: 0, requests: 0, tokens: 0, isOver: true, probes: '' });
   }
 
   private settle(settlement: Settlement): void {

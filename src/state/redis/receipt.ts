@@ -25,6 +25,8 @@ export class RedisReceipt implements Receipt {
   /** When it was counted, by the store's clock; 0 while it is not. */
   stamp: number;
   readonly expiresAt: number;
+  /** Where it was asked for as well, and may have been given to what was not used. */
+  readonly elsewhere: readonly RedisMember[];
   requests = 1;
   tokens: number;
   isOver = false;
@@ -33,15 +35,17 @@ export class RedisReceipt implements Receipt {
   constructor(
     bookkeeper: Bookkeeper,
     state: ReceiptState,
-    { id, members, probes, at, stamp, tokens, expiresAt }: Pick<
+    { id, members, elsewhere = [], probes, at, stamp, tokens, expiresAt }: Pick<
       RedisReceipt,
       'id' | 'members' | 'probes' | 'at' | 'stamp' | 'tokens' | 'expiresAt'
-    >,
+    > &
+      Partial<Pick<RedisReceipt, 'elsewhere'>>,
   ) {
     this.bookkeeper = bookkeeper;
     this.state = state;
     this.id = id;
     this.members = members;
+    this.elsewhere = elsewhere;
     this.probes = probes;
     this.at = at;
     this.stamp = stamp;

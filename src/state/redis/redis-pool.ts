@@ -332,9 +332,11 @@ export class RedisPool implements PoolStore {
       return;
     }
     const unsure = asks.map(({ request }, i) => {
-      const members = this.limitedOf(request.candidates[0]!);
+      const [first, ...others] = request.candidates;
+      const members = this.limitedOf(first!);
       if (this.link.isStrict || members.length === 0) return undefined;
-      return this.ledger.unsure({ ...this.drawn(request), id: leaseId(scriptId, i), members, at: askedAt });
+      const elsewhere = others.flatMap(other => this.limitedOf(other)).filter(each => !members.includes(each));
+      return this.ledger.unsure({ ...this.drawn(request), id: leaseId(scriptId, i), members, elsewhere, at: askedAt });
     });
     reply.then(
       late => {
