@@ -110,8 +110,14 @@ function likeness(client: Redis | Cluster, purpose: 'commands' | 'messages'): Cl
 const isText = (value: unknown): boolean => typeof value === 'string' && value.trim() !== '';
 const isFunction = (value: unknown): boolean => typeof value === 'function';
 
+/** Of a database that is no number the client learns when it is connected, and ends the process. */
+function isRedisUrl(value: unknown): boolean {
+  if (typeof value !== 'string' || !/^rediss?:\/\//.test(value) || !URL.canParse(value)) return false;
+  return /^\/?\d*$/.test(new URL(value).pathname);
+}
+
 const ALLOWED: Readonly<Record<keyof RedisStoreOptions, readonly [allowed: string, holds: (value: unknown) => boolean]>> = {
-  url: ['a URL that begins with `redis://` or `rediss://`', value => typeof value === 'string' && /^rediss?:\/\//.test(value) && URL.canParse(value)],
+  url: ['a URL that begins with `redis://` or `rediss://`, its path empty or the number of a database', isRedisUrl],
   client: ['an ioredis client', value => typeof value === 'object' && value !== null && isFunction(Reflect.get(value, 'duplicate'))],
   prefix: ['a string that is not blank', isText],
   storeTimeoutMs: ['a number of ms above 0', value => typeof value === 'number' && value > 0 && Number.isFinite(value)],
