@@ -7,6 +7,7 @@ import { addressLimit, outage, overloaded, threeTimes } from './providers-faults
 import { burst, differentQuotas, leavingClients, models, tokens } from './quotas.ts';
 import { fleet, manyKeys, untoldFleet } from './scale.ts';
 import { sharedOrganization, sharedProject } from './shared-project.ts';
+import { plainFixed, plainSliding, toldSliding } from './unspoken.ts';
 
 export const scenarios: readonly Scenario[] = [
   freeTier,
@@ -27,6 +28,9 @@ export const scenarios: readonly Scenario[] = [
   models,
   tokens,
   leavingClients,
+  plainSliding,
+  plainFixed,
+  toldSliding,
   withoutAffinity,
   withAffinity,
   manyKeys,

@@ -95,7 +95,10 @@ export class QuotaGroup extends Gated {
     this.inFlight++;
     lease.ordinal = this.leases++;
     this.reserve(lease);
-    this.learned?.take(lease.model, lease.tokens, lease.at);
+    if (this.learned) {
+      lease.counted = this.learned.counted(lease.model, this.inFlight - 1, lease.at);
+      this.learned.take(lease.model, lease.tokens, lease.at);
+    }
     this.append(lease);
   }
 

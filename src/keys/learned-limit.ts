@@ -1,12 +1,15 @@
 import { DAY_MS, HOUR_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { DayWindow } from './day-window.ts';
+import { Inference, type InferredData } from './inference.ts';
 import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
 import type { SharedLimit } from '../state/store.ts';
 import type { DayReset } from './quota.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { Refill } from './refill.ts';
+import { Slide } from './slide.ts';
 import { SlidingWindow } from './sliding-window.ts';
+import { ToldWindow } from './told-window.ts';
 
 /** Longer than a day no limit is believed that an answer speaks of by the way; without its size, an hour. */
 const LONGEST_WINDOW_MS = DAY_MS;
@@ -30,6 +33,19 @@ export interface UnderWay {
 export interface LearnedLimitData extends SharedLimit {
   /** What we counted ourselves; see {@link QuotaWindow.entries}. */
   readonly window?: readonly number[] | undefined;
+  /** Set where no provider has told it, in place of everything else. */
+  readonly inferred?: InferredData | undefined;
+}
+
+/** Used and left of a limit, for stats. */
+export interface LimitState {
+  readonly limit: number | undefined;
+  /** Undefined where the last figure is out of date. */
+  readonly left: number | undefined;
+  /** When it is whole again, epoch ms; undefined where no figure holds until then. */
+  readonly resetAt: number | undefined;
+  /** Set where the limit is no word of the provider's: it was inferred from refusals, for a window of so many ms. */
+  readonly inferredMs?: number | undefined;
 }
 
 /** A lease that was answered, as far as it matters here. */
@@ -37,6 +53,7 @@ export interface Heard {
   readonly at: number;
   readonly ordinal: number;
   readonly key: { readonly id: string };
+  readonly tokens?: number;
 }
 
 /** A lease, as far as it matters here. */
@@ -54,6 +71,8 @@ export class LearnedLimit {
   readonly counts: string;
   /** What the provider says there is at most; undefined where it does not say. */
   limit: number | undefined = undefined;
+  /** Set while the provider says nothing of the limit, and its refusals have to tell. */
+  inference: Inference | undefined = undefined;
   private readonly unit: 'requests' | 'tokens' | 'some tokens';
   private readonly dayReset: DayReset | undefined;
   /** What the provider last said was left, `Infinity` where it did not say. */
@@ -66,6 +85,7 @@ export class LearnedLimit {
   private retryAt = Infinity;
   private isAsking = false;
   private readonly refill = new Refill();
+  private readonly slide = new Slide();
   private windowMs: number | undefined = undefined;
   /** How far ahead the reset was when it was last told, and at most: a window lasts so long at least. */
   private spanMs = 0;
@@ -101,12 +121,12 @@ export class LearnedLimit {
       this.countOurselves(now, until);
       return;
     }
-    this.window = undefined;
     const left = remaining - this.weightOf(underWay.requests, underWay.tokens);
     const retryAt = remaining === 0 && until !== undefined ? until : Infinity;
     const resetAt = this.believed(reading, until, now);
     // An answer that took long speaks of a window that is over.
     if (reading.resetAt !== undefined && resetAt <= now && remaining > 0) return;
+    this.countSliding(reading, lease, left, now, until !== undefined);
     if (ordinal < this.heardOf && now < this.resetAt) {
       // One that comes late may know of more that was used.
       const isSame = Math.abs(resetAt - this.resetAt) <= SAME_RESET_MS;
@@ -132,6 +152,26 @@ export class LearnedLimit {
     this.retryAt = Math.min(retryAt, resetAt);
     this.spanMs = Math.max(0, resetAt - now);
     this.longestSpanMs = Math.max(this.longestSpanMs, this.spanMs);
+  }
+
+  /** A window that slides comes back as what we have sent leaves it, one by one. */
+  private countSliding({ remaining, resetAt }: LimitReading, { at, ordinal, tokens = 0 }: Heard, left: number, now: number, isRefused: boolean): void {
+    const { limit, slide } = this;
+    if (limit === undefined || remaining === undefined) return;
+    if (resetAt !== undefined) slide.hear(limit, limit - remaining, resetAt, at, now);
+    if (slide.windowMs === undefined) {
+      this.window = undefined;
+      return;
+    }
+    if (!(this.window instanceof ToldWindow)) {
+      this.window = new ToldWindow(limit, slide.windowMs);
+      this.window.restore([now, Math.max(0, limit - left)], now);
+      return;
+    }
+    this.window.limit = limit;
+    // The provider has not counted it.
+    if (isRefused) this.window.adjust(at, -this.weightOf(1, tokens), now);
+    this.window.told(limit - remaining, at, ordinal >= this.heardOf ? remaining - left : undefined, now);
   }
 
   /** When the limit is whole again. */
@@ -164,6 +204,7 @@ export class LearnedLimit {
 
   /** The earliest time a request of so many tokens fits. */
   availableAt(tokens: number, now: number): number {
+    if (this.inference) return this.inference.availableAt(now);
     const needed = this.needed(tokens);
     if (this.window) return this.window.availableAt(needed, now);
     if (now >= this.resetAt || this.left >= needed || this.isUncertain || now >= this.retryAt) return now;
@@ -173,6 +214,10 @@ export class LearnedLimit {
   }
 
   take(tokens: number, now: number): void {
+    if (this.inference) {
+      this.inference.take(now);
+      return;
+    }
     const weight = this.weightOf(1, tokens);
     if (this.window) {
       this.window.add(weight, now);
@@ -208,16 +253,24 @@ export class LearnedLimit {
   /** Corrects what {@link take} has taken, unless the provider has spoken of it since. */
   adjust(requests: number, tokens: number, { at, ordinal }: Taken, now: number): void {
     const weight = this.weightOf(requests, tokens);
-    if (this.window) this.window.adjust(at, weight, now);
+    if (this.inference) this.inference.adjust(requests, at, now);
+    else if (this.window) this.window.adjust(at, weight, now);
     else if (ordinal > this.heardOf) this.left -= weight;
   }
 
   /** True where attempts under way, and not the provider, keep it from being available. */
-  get isOurs(): boolean {
+  isOurs(now: number): boolean {
+    if (this.inference) return this.inference.isAsking(now);
     return this.window === undefined && this.remaining > 0;
   }
 
+  /** False while something is still to be inferred. */
+  get isKnown(): boolean {
+    return this.inference === undefined || this.inference.limit !== undefined;
+  }
+
   setBack(byMs: number): void {
+    this.inference?.setBack(byMs);
     this.resetAt -= byMs;
     this.leftAt -= byMs;
     this.retryAt -= byMs;
@@ -240,32 +293,36 @@ export class LearnedLimit {
 
   /** How long its window is, as far as its figures show. */
   private get seenWindowMs(): number {
-    const { unitMs } = this.refill;
-    return unitMs === undefined || this.limit === undefined ? this.longestSpanMs : unitMs * this.limit;
+    const { limit, refill, slide } = this;
+    if (slide.windowMs !== undefined) return slide.windowMs;
+    return refill.unitMs === undefined || limit === undefined ? this.longestSpanMs : refill.unitMs * limit;
   }
 
   /** Used and left of it, for stats. `left` and `resetAt` are undefined where the last figure is out of date. */
-  use(now: number): { limit: number | undefined; left: number | undefined; resetAt: number | undefined } {
-    const { limit, window } = this;
+  use(now: number): LimitState {
+    const { inference, limit, window } = this;
+    if (inference) return { limit: inference.limit, left: inference.left(now), resetAt: undefined, inferredMs: inference.windowMs };
     if (window) return { limit, left: Math.max(0, window.limit - window.used(now)), resetAt: undefined };
     if (now >= this.resetAt) return { limit, left: undefined, resetAt: undefined };
     return { limit, left: Math.max(0, Math.floor(this.refilled(now))), resetAt: this.resetAt };
   }
 
   snapshot(now: number): LearnedLimitData {
-    const { figures, window } = this;
+    const { counts, figures, inference, window } = this;
+    if (inference) return { counts, inferred: inference.snapshot(now) };
     return window ? { ...figures, window: window.entries(now) } : figures;
   }
 
   /** What the provider has told of it. */
   get figures(): LearnedLimitData {
-    const { counts, limit, windowMs, remaining, left, leftAt, refill, resetAt, retryAt, spanMs, heardFrom } = this;
+    const { counts, limit, windowMs, remaining, left, leftAt, refill, resetAt, retryAt, slide, spanMs, heardFrom } = this;
     return {
       counts,
       ...(limit !== undefined && { limit }),
       ...(windowMs !== undefined && { windowMs }),
       ...(this.heardOf >= 0 && { remaining, left, leftAt, resetAt, spanMs, heardFrom }),
       ...(refill.unitMs !== undefined && { refillMs: refill.unitMs }),
+      ...(slide.windowMs !== undefined && { slidingMs: slide.windowMs }),
       ...(retryAt !== Infinity && { retryAt }),
     };
   }
@@ -290,17 +347,29 @@ export class LearnedLimit {
       if (until <= this.resetAt + SAME_RESET_MS) {
         this.remaining = Math.min(this.remaining, remaining);
         this.left = Math.min(this.left, left);
+        this.keepSliding(left, now);
         return;
       }
     }
-    this.window = undefined;
+    this.keepSliding(left, now);
     this.isUncertain = false;
     this.takeOver(data, remaining, left, until, Math.max(this.heardOf, heardOf), now);
   }
 
+  /** What others have used of a window that slides leaves it at the end of all. */
+  private keepSliding(left: number, now: number): void {
+    const { limit, slide, window } = this;
+    if (slide.windowMs === undefined || limit === undefined) this.window = undefined;
+    else window?.add(Math.max(0, limit - left - window.used(now)), now);
+  }
+
   /** @param heardOf no lease that is under way, or is to come, is so young */
   restore(data: LearnedLimitData, heardOf: number, now: number): void {
-    const { limit, windowMs, remaining, left, resetAt, window } = data;
+    const { inferred, limit, windowMs, remaining, left, resetAt, window } = data;
+    if (inferred) {
+      this.inference = Inference.restore(inferred, now);
+      return;
+    }
     if (limit !== undefined && limit > 0) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining !== undefined && left !== undefined && resetAt !== undefined) {
@@ -308,18 +377,21 @@ export class LearnedLimit {
       this.settled();
     }
     if (!window) return;
-    this.countOurselves(now, undefined);
+    const { slidingMs } = data;
+    if (slidingMs !== undefined && this.limit !== undefined) this.window = new ToldWindow(this.limit, slidingMs);
+    else this.countOurselves(now, undefined);
     this.window?.restore(window, now);
   }
 
   private takeOver(data: LearnedLimitData, remaining: number, left: number, resetAt: number, heardOf: number, now: number): void {
-    const { heardFrom, leftAt = now, refillMs, retryAt = Infinity, spanMs = 0 } = data;
+    const { heardFrom, leftAt = now, refillMs, retryAt = Infinity, slidingMs, spanMs = 0 } = data;
     this.heardOf = heardOf;
     this.heardFrom = heardFrom;
     this.remaining = remaining;
     this.left = left;
     this.leftAt = Math.min(leftAt, now);
     this.refill.unitMs = refillMs;
+    this.slide.windowMs = slidingMs;
     this.retryAt = retryAt;
     this.resetAt = resetAt;
     this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);

@@ -1,5 +1,14 @@
 import type { LimitReading } from '../faults/limits.ts';
-import { LearnedLimit, type CountableLimit, type Heard, type LearnedLimitData, type Taken, type UnderWay } from './learned-limit.ts';
+import { Inference, type Counted } from './inference.ts';
+import {
+  LearnedLimit,
+  type CountableLimit,
+  type Heard,
+  type LearnedLimitData,
+  type LimitState,
+  type Taken,
+  type UnderWay,
+} from './learned-limit.ts';
 import { makeRoom } from './make-room.ts';
 import type { DayReset } from './quota.ts';
 
@@ -10,16 +19,11 @@ const MAX_LIMITS = 16;
 export const NAMELESS = '';
 
 /** One of the provider's limits, for stats. */
-export interface LimitUse {
+export interface LimitUse extends LimitState {
   /** `requests`, `tokens`... or the name of the provider's policy. */
   readonly counts: string;
   /** Undefined where it holds for all models, '' where it was told of calls that name none. */
   readonly model: string | undefined;
-  readonly limit: number | undefined;
-  /** Undefined where the last figure is out of date. */
-  readonly left: number | undefined;
-  /** When it is whole again, epoch ms; undefined where no figure holds until then. */
-  readonly resetAt: number | undefined;
 }
 
 /** Limits as plain data, by what they count. */
@@ -45,6 +49,8 @@ export interface Shortage {
 export class LearnedQuota {
   private readonly limits = new Map<string | undefined, LearnedLimit[]>();
   private readonly dayReset: DayReset | undefined;
+  /** False where the provider has told all there is. */
+  private isInferring = false;
 
   constructor(dayReset: DayReset | undefined) {
     this.dayReset = dayReset;
@@ -59,26 +65,63 @@ export class LearnedQuota {
     now: number,
     until: number | undefined,
   ): void {
+    this.dropInferred(model);
     this.limitOf(model, reading.counts).hear(reading, lease, underWay, now, until);
   }
 
   /** What another process has heard; see {@link LearnedLimit.adopt}. */
   adopt(model: string | undefined, limits: readonly LearnedLimitData[], heardOf: number, now: number): void {
+    this.dropInferred(model);
     for (const data of limits.slice(0, MAX_LIMITS)) this.limitOf(model, data.counts).adopt(data, heardOf, now);
+  }
+
+  /**
+   * What is inferred from refusals that say nothing, of one model or of all; begun where it was not yet. Undefined where
+   * the provider tells its limits.
+   */
+  inferred(model: string | undefined, now: number): Inference | undefined {
+    const [known] = this.of(model);
+    if (known) return known.inference;
+    const limit = this.limitOf(model, 'requests');
+    this.isInferring = true;
+    return (limit.inference = new Inference(now));
+  }
+
+  /** What was counted of an attempt that begins, where something is to be inferred from it. */
+  counted(model: string | undefined, others: number, now: number): Counted | undefined {
+    if (!this.isInferring) return undefined;
+    for (const each of [model ?? NAMELESS, undefined]) {
+      const inference = this.of(each)[0]?.inference;
+      if (inference?.isStale(now)) this.dropInferred(each);
+      else if (inference) return inference.counted(others, now);
+    }
+    return undefined;
+  }
+
+  /** What is told, or has held nobody back for long, need not be inferred. */
+  private dropInferred(model: string | undefined): void {
+    if (!this.isInferring || !this.of(model)[0]?.inference) return;
+    this.limits.delete(model);
+    this.isInferring = [...this.limits.values()].some(limits => limits.some(({ inference }) => inference));
+  }
+
+  private of(model: string | undefined): readonly LearnedLimit[] {
+    return this.limits.get(model) ?? [];
   }
 
   forget(model: string | undefined): void {
     this.limits.delete(model);
   }
 
-  /** The limits of one model, or those of all where it is undefined. */
-  of(model: string | undefined): readonly LearnedLimit[] {
-    return this.limits.get(model) ?? [];
+  /** The limits that were told of one model, or of all where it is undefined. */
+  told(model: string | undefined): readonly LearnedLimit[] {
+    const limits = this.of(model);
+    return this.isInferring ? limits.filter(({ inference }) => !inference) : limits;
   }
 
-  /** What there are limits of: models, and undefined for all. */
+  /** What limits were told of: models, and undefined for all. */
   keys(): (string | undefined)[] {
-    return [...this.limits.keys()];
+    return [...this.limits.keys()].filter(model => this.told(model).length > 0);
   }
 
   /** See {@link LearnedLimit.contradicts}. */
@@ -139,7 +182,9 @@ export class LearnedQuota {
   }
 
   use(now: number): LimitUse[] {
-    return [...this.limits].flatMap(([model, limits]) => limits.map(limit => ({ counts: limit.counts, model, ...limit.use(now) })));
+    return [...this.limits].flatMap(([model, limits]) =>
+      limits.filter(({ isKnown }) => isKnown).map(limit => ({ counts: limit.counts, model, ...limit.use(now) })),
+    );
   }
 
   /** The models something was heard of. */
@@ -153,15 +198,13 @@ export class LearnedQuota {
 
   /** Undefined where nothing was heard. */
   snapshot(now: number): LearnedData | undefined {
-    const all = this.limits.get(undefined);
-    const models = this.models;
-    if (!all && models.length === 0) return undefined;
-    const dataOf = (limits: readonly LearnedLimit[] = []): LearnedLimitsData =>
+    const dataOf = (limits: readonly LearnedLimit[]): LearnedLimitsData =>
       Object.fromEntries(limits.map(limit => [limit.counts, limit.snapshot(now)]));
-    return {
-      ...(all && { all: dataOf(all) }),
-      ...(models.length > 0 && { models: Object.fromEntries(models.map(model => [model, dataOf(this.limits.get(model))])) }),
-    };
+    const known = [...this.limits].map(([model, limits]) => [model, limits.filter(({ isKnown }) => isKnown)] as const);
+    const all = known.find(([model, limits]) => model === undefined && limits.length > 0);
+    const models = known.flatMap(([model, limits]) => (model === undefined || limits.length === 0 ? [] : [[model, dataOf(limits)] as const]));
+    if (!all && models.length === 0) return undefined;
+    return { ...(all && { all: dataOf(all[1]) }), ...(models.length > 0 && { models: Object.fromEntries(models) }) };
   }
 
   /** See {@link LearnedLimit.restore}. */
@@ -170,6 +213,7 @@ export class LearnedQuota {
       for (const data of Object.values(limits).slice(0, MAX_LIMITS)) {
         const limit = new LearnedLimit(data.counts, this.dayReset);
         limit.restore(data, heardOf, now);
+        if (limit.inference) this.isInferring = true;
         this.limitsOf(model).push(limit);
       }
     }

@@ -4,6 +4,7 @@ import type { Accusation } from './accusation.ts';
 import type { Visit } from './address-limit.ts';
 import type { Gate } from './gate.ts';
 import type { QuotaGroup } from './group.ts';
+import type { Counted } from './inference.ts';
 import type { PoolKey } from './key.ts';
 import type { ModelQuota } from './model-quotas.ts';
 
@@ -56,6 +57,8 @@ export class Lease {
   readonly probes: readonly Gate[] | undefined;
   /** What its answer says of limits was heard. */
   isHeard = false;
+  /** What was counted when it was taken, where a limit is inferred. */
+  counted: Counted | undefined = undefined;
   /** Counts up within the group. */
   ordinal = 0;
   /** Neighbours in the group's list of leases under way. */

@@ -152,13 +152,14 @@ function toldObstacle(key: PoolKey, { model, tokens, now }: Demand): Obstacle | 
   const { at, limit, ofModel } = shortage;
   const isLarge = limit.availableAt(1, now) <= now;
   const where = placeOf(key, ofModel ? model : undefined, true);
+  const used = limit.inference
+    ? `${limit.counts} are used up, as far as can be inferred from refusals${where}`
+    : `the provider's ${limit.counts} are used up${where}`;
   return {
     state: 'exhausted',
-    reason: isLarge
-      ? `the provider has no room for ${tokens} ${limit.counts}${where}`
-      : `the provider's ${limit.counts} are used up${where}`,
+    reason: isLarge ? `the provider has no room for ${tokens} ${limit.counts}${where}` : used,
     at,
-    pending: limit.isOurs && quotaGroup.inFlight > 0,
+    pending: limit.isOurs(now) && quotaGroup.inFlight > 0,
     concerns: isLarge ? 'call' : ofModel ? 'model' : 'all',
   };
 }

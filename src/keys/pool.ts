@@ -439,8 +439,9 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     return limits.some(reading => learned.contradicts(about, reading, key.id, now));
   }
 
-  onAnswered(lease: Lease, latencyMs: number): void {
+  onAnswered(lease: Lease, latencyMs: number, now: number): void {
     this.settlement.answered(lease, latencyMs);
+    if (lease.counted?.by.answered(lease, now)) this.refreshAll(lease.group);
     if (this.watcher && (lease.key.hasGates || lease.group.hasGates || lease.key.ramp > 0)) this.watcher.touched();
   }
 
@@ -494,6 +495,18 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 
   distinguish(model: string): void {
     this.lineups.distinguish(model);
+  }
+
+  accountsFor(lease: Lease, fault: Fault, now: number): boolean {
+    if (!isSilent(lease, fault)) return false;
+    const { group, model } = lease;
+    const about = fault.scope.endsWith('+model') ? (model ?? NAMELESS) : undefined;
+    const inference = (group.learned ??= new LearnedQuota(this.settings.dayReset)).inferred(about, now);
+    // What was sent before counting began is not known.
+    if (!inference || lease.counted?.by !== inference) return false;
+    const isKnown = inference.refused(lease, now);
+    if (isKnown && about !== undefined) this.distinguish(about);
+    return isKnown;
   }
 
   changed(change: KeyChange): void {
@@ -708,6 +721,12 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 /** True where an attempt leaves a trace in windows. */
 function isCounted({ usedQuota, quotaGroup }: PoolKey): boolean {
   return usedQuota !== undefined || quotaGroup.quota !== undefined || quotaGroup.learned !== undefined;
+}
+
+/** Refused for a quota, without a word of which one, or of when to come back. */
+function isSilent({ isHeard, key }: Lease, { action, kind, scope, status, until }: Fault): boolean {
+  if (status !== 429 || kind !== 'rate_limit' || action !== 'cool' || until !== undefined || isHeard) return false;
+  return scope.startsWith('group') || (scope === 'key' && !key.quotaGroup.isNamed);
 }
 
 function canServe(key: PoolKey, { model, only }: Demand): boolean {

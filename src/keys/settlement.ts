@@ -52,6 +52,11 @@ export interface SettlementPool {
   /** This model is to have a lineup of its own. */
   distinguish(model: string): void;
   changed(change: KeyChange): void;
+  /**
+   * Infers from the refusal what there is to be inferred. True where a limit accounts for it that holds back by itself
+   * what comes: nobody has to rest.
+   */
+  accountsFor(lease: Lease, fault: Fault, now: number): boolean;
 }
 
 interface Suspicion {
@@ -100,6 +105,10 @@ export class Settlement {
     key.observe(true, 0);
     if (fault.scope === 'provider' || fault.scope === 'provider+model') {
       this.failedWithProvider(lease, now);
+      return undefined;
+    }
+    if (this.pool.accountsFor(lease, fault, now)) {
+      this.reopen(lease, fault);
       return undefined;
     }
     const gate = this.gateOf(lease, fault);
@@ -299,6 +308,18 @@ export class Settlement {
     });
     if (ofGroup) this.pool.regroup(key);
     else this.pool.refresh(key);
+  }
+
+  /** A probe was refused for a limit that holds back what comes by itself. */
+  private reopen(lease: Lease, fault: Fault): void {
+    const { key } = lease;
+    for (const gate of lease.probes ?? []) {
+      const from = gate.state;
+      if (from !== 'cooling') continue;
+      gate.recover();
+      this.report(lease, { ...fault, kind: 'limit inferred' }, gate, from);
+    }
+    if (lease.probes) this.pool.regroup(key);
   }
 
   /**

@@ -55,7 +55,7 @@ export class SharedFacts {
 
   /** An answer has told limits, of one model or of all. */
   heard(group: QuotaGroup, model: string | undefined): void {
-    const limits = group.learned?.of(model);
+    const limits = group.learned?.told(model);
     const now = this.clock.now();
     if (!limits?.some(limit => this.news.isNews(limit, now))) return;
     this.store.note(this.noteOfLimits(group, model, limits), false);
@@ -91,7 +91,7 @@ export class SharedFacts {
     for (const group of this.host.quotaGroups()) {
       const { learned } = group;
       if (!learned) continue;
-      for (const model of learned.keys()) yield this.noteOfLimits(group, model, learned.of(model));
+      for (const model of learned.keys()) yield this.noteOfLimits(group, model, learned.told(model));
     }
   }
 
@@ -117,7 +117,7 @@ export class SharedFacts {
       ...(heardFrom !== undefined && { heardFrom: this.names.keyNamed(heardFrom)?.id ?? heardFrom }),
     }));
     this.host.adoptLimits(group, model, here);
-    for (const limit of group.learned?.of(model) ?? []) this.news.note(limit);
+    for (const limit of group.learned?.told(model) ?? []) this.news.note(limit);
   }
 
   private noteOfHeld(key: PoolKey): Note {

@@ -126,6 +126,8 @@ export interface SharedLimit {
   readonly leftAt?: number | undefined;
   /** After how many ms one more is there, where it comes back bit by bit. */
   readonly refillMs?: number | undefined;
+  /** How long its window is, where that slides. */
+  readonly slidingMs?: number | undefined;
   readonly resetAt?: number | undefined;
   readonly retryAt?: number | undefined;
   readonly spanMs?: number | undefined;

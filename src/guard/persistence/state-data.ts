@@ -148,11 +148,15 @@ function buildSchemas() {
       left: z.number().optional(),
       leftAt: z.number().optional(),
       refillMs: z.number().positive().optional(),
+      slidingMs: z.number().positive().optional(),
       resetAt: z.number().optional(),
       retryAt: z.number().optional(),
       spanMs: amount.optional(),
       heardFrom: z.string().optional(),
       window: events.optional(),
+      inferred: z
+        .object({ limit: z.number().min(1), windowMs: z.number().positive(), form: z.enum(['sliding', 'clock']), window: events })
+        .optional(),
     }),
   );
   const group: z.ZodType<GroupData> = z.object({

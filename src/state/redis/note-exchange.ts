@@ -147,7 +147,7 @@ function readLimits(value: string): SharedLimit[] | undefined {
 }
 
 const TIMES = ['leftAt', 'resetAt', 'retryAt'] as const;
-const NUMBERS = ['limit', 'windowMs', 'remaining', 'left', 'refillMs', 'spanMs', ...TIMES] as const;
+const NUMBERS = ['limit', 'windowMs', 'remaining', 'left', 'refillMs', 'slidingMs', 'spanMs', ...TIMES] as const;
 
 function isLimit(value: unknown): value is SharedLimit {
   if (typeof value !== 'object' || value === null) return false;
