@@ -107,6 +107,29 @@ const revoked = (): Error =>
   });
 
 describe('after a restart', () => {
+  test('a limit that refusals have told of holds, with what was used of it', async () => {
+    const options = { provider: 'acme', keys: keysOf('a') };
+    let log: number[] = [];
+    const answer = (): string => {
+      log = log.filter(at => at + MINUTE_MS > clock.now());
+      if (log.length >= 5) throw httpError(429);
+      log.push(clock.now());
+      return 'fine';
+    };
+    const ask = async ({ guard }: Life, times: number): Promise<void> => {
+      for (let each = 0; each < times; each++) {
+        await guard.execute(answer, 'acme').catch(() => undefined);
+        await clock.advance(2000);
+      }
+    };
+    const first = life(options);
+    await ask(first, 300);
+    const [before] = first.key('a').learned;
+    expect(before).toMatchObject({ limit: 5, inferredMs: MINUTE_MS });
+    const second = restart(first, options);
+    expect(second.key('a').learned).toEqual([before]);
+  });
+
   test('a key that was refused stays away', async () => {
     const before = life();
     expect(await before.call(revoked(), { keyId: 'a' })).toBe('b');
