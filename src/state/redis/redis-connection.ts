@@ -158,23 +158,31 @@ export class RedisConnection implements StoreConnection, PoolLink {
       });
       commands.on('ready', () => void this.revive());
       messages.on('message', (channel: string, message: string) => this.hear(channel, message));
-      // What was said while nobody listened is asked for.
+      let isLost = false;
+      messages.on('close', () => (isLost = true));
       messages.on('ready', () => {
+        if (isLost) this.listenToAll();
+        isLost = false;
+        // What was said while nobody listened is asked for.
         if (this.state === 'up') void this.revive();
       });
-      const channels = [...this.pools, ...this.breakerStores].map(({ names }) => names.channel);
-      this.listening = Promise.all(channels.map(channel => this.listen(channel)));
+      this.listenToAll();
       if (commands.status === 'ready') void this.revive();
     } catch (error) {
       this.fail(error);
     }
   }
 
+  private listenToAll(): void {
+    const channels = [...this.pools, ...this.breakerStores].map(({ names }) => names.channel);
+    this.listening = Promise.all(channels.map(channel => this.listen(channel)));
+  }
+
   private async listen(channel: string): Promise<void> {
     try {
       await this.messages?.subscribe(channel);
     } catch (error) {
-      // The client subscribes again by itself when it is connected again.
+      // Once it is connected again, it is asked for again.
       if (error instanceof Error && error.message.startsWith('NOPERM')) this.deafened(plainly(error));
     }
   }

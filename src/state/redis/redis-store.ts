@@ -69,6 +69,8 @@ function settingsFor(purpose: 'commands' | 'messages') {
     retryStrategy,
     lazyConnect: false,
     disconnectTimeout: GOODBYE_MS,
+    // The client's own way leaves nobody to hear that it has failed, which ends the process.
+    autoResubscribe: false,
     ...(purpose === 'commands' && { socketTimeout: SILENT_MS }),
     // Channels and names that scripts make would not have it.
     keyPrefix: '',
