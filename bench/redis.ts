@@ -2,7 +2,7 @@ import Bottleneck from 'bottleneck';
 import { Redis } from 'ioredis';
 import { RateLimiterRedis } from 'rate-limiter-flexible';
 import { RedisServer } from '../test/support/redis/server.ts';
-import { median, timeInRounds, type Contender } from './rounds.ts';
+import { timeInRounds, type Contender } from './rounds.ts';
 import type { Row, Section } from './section.ts';
 import type { Subject } from './subject.ts';
 
@@ -37,9 +37,9 @@ export async function redis(subject: Subject): Promise<Section[]> {
       ['guard, a whole call', shared],
       [`guard, a whole call, blocks of ${BLOCK}`, local],
       ['rate-limiter-flexible: one key, four windows', flexible(client)],
+      ['bottleneck, clustering', await bottleneck(client, closers)],
     ]);
     const atOnce = await timeInRounds([...takes].map(([label, take]) => workers(label, take, IN_FLIGHT)), ROUNDS);
-    atOnce.set('bottleneck, clustering', await bottleneckTime(client));
     const oneByOne = await timeInRounds([...takes].map(([label, take]) => workers(label, take, 1)), ROUNDS);
     const latencies = await latenciesOf(takes);
     const trips = [await roundTrips(client, shared), await roundTrips(client, local)] as const;
@@ -165,22 +165,16 @@ function flexible(client: Redis): Take {
   return () => Promise.all(limiters.map(limiter => limiter.consume('key')));
 }
 
-/** Microseconds per job. It is so slow that it has rounds of its own. */
-async function bottleneckTime(client: Redis): Promise<number> {
+async function bottleneck(client: Redis, closers: (() => void)[]): Promise<Take> {
   const connection = new Bottleneck.IORedisConnection({ client: client.duplicate({ protocol: 2 }) });
   const limiter = new Bottleneck({ id: 'bench', datastore: 'ioredis', connection, reservoir: 1e9 });
   limiter.on('error', () => undefined);
   await limiter.ready();
-  const contender = workers('bottleneck', () => limiter.schedule(() => Promise.resolve(1)), IN_FLIGHT);
-  const times: number[] = [];
-  for (let round = 0; round < 5; round++) {
-    const start = performance.now();
-    await contender.run(200);
-    times.push((1000 * (performance.now() - start)) / 200);
-  }
-  await limiter.disconnect(false);
-  await connection.disconnect(false);
-  return median(times);
+  closers.push(() => {
+    void limiter.disconnect(false);
+    void connection.disconnect(false);
+  });
+  return () => limiter.schedule(() => Promise.resolve(1));
 }
 
 async function latenciesOf(takes: ReadonlyMap<string, Take>): Promise<Row[]> {
