@@ -102,7 +102,7 @@ const leaseOf = (name: string, script: string, leases: number, isFull: boolean):
   script,
   keys: ['{pool}:v', '{pool}:s', `{pool}:${name}`, '{pool}:group'],
   args: id => {
-    const each = [100, '', 1, '00010'];
+    const each = [100, '', 1, '0001////0'];
     return ['', id, 600_000, 0, 1000, LIMITS, '', ...Array.from({ length: leases }, () => each).flat()];
   },
   leases,

@@ -1,9 +1,9 @@
-import { DAY_MS, HOUR_MS } from '../faults/durations.ts';
+import { DAY_MS, HOUR_MS, MINUTE_MS } from '../faults/durations.ts';
 import type { LimitReading } from '../faults/limits.ts';
 import { DayWindow } from './day-window.ts';
 import { Inference, type InferredData } from './inference.ts';
 import { ON_THE_WAY_MS } from '../state/on-the-way.ts';
-import type { SharedLimit } from '../state/store.ts';
+import type { Limits, SharedLimit } from '../state/store.ts';
 import type { DayReset } from './quota.ts';
 import type { QuotaWindow } from './quota-window.ts';
 import { Refill } from './refill.ts';
@@ -21,7 +21,7 @@ const MINUTE_SEEN_MS = [30_000, 61_000] as const;
 const DAY_SEEN_MS = [0.95 * DAY_MS, 1.01 * DAY_MS] as const;
 
 /** A limit as a window of our own would count it. */
-export type CountableLimit = Partial<Record<'rpm' | 'tpm' | 'rpd' | 'tpd', number>>;
+export type CountableLimit = Omit<Limits, 'concurrency'>;
 
 /** What was leased after the attempt that was answered, and is still under way: the figures may not know of it. */
 export interface UnderWay {
@@ -283,12 +283,17 @@ export class LearnedLimit {
    * provider has told no size of it, or its window is not known, or is none of these.
    */
   get countable(): CountableLimit | undefined {
-    const { limit, unit, windowMs = this.seenWindowMs } = this;
-    if (limit === undefined || unit === 'some tokens') return undefined;
+    const { unit, windowMs = this.seenWindowMs } = this;
+    const limit = Math.floor(this.limit ?? 0);
+    if (limit < 1 || limit > Number.MAX_SAFE_INTEGER || unit === 'some tokens') return undefined;
     const isIn = ([least, most]: readonly [number, number]): boolean => windowMs >= least && windowMs <= most;
     if (isIn(DAY_SEEN_MS)) return unit === 'requests' ? { rpd: limit } : { tpd: limit };
-    if (isIn(MINUTE_SEEN_MS)) return unit === 'requests' ? { rpm: limit } : { tpm: limit };
-    return undefined;
+    if (!isIn(MINUTE_SEEN_MS)) return undefined;
+    // What comes back more slowly than its limit in a minute is passed by who counts on that.
+    const { unitMs = Infinity } = this.refill;
+    const refills = Math.round(unitMs * limit) <= MINUTE_MS && { wholeAt: this.leftAt + (limit - this.left) * unitMs };
+    if (unit === 'requests') return { rpm: limit, ...(refills && { rpmRefills: refills }) };
+    return { tpm: limit, ...(refills && { tpmRefills: refills }) };
   }
 
   /** How long its window is, as far as its figures show. */
@@ -333,9 +338,10 @@ export class LearnedLimit {
    * @param heardOf no lease that is under way, or is to come, is so young
    */
   adopt(data: LearnedLimitData, heardOf: number, now: number): void {
-    const { limit, windowMs, remaining, left, resetAt } = data;
+    const { limit, windowMs, remaining, left, refillMs, resetAt } = data;
     if (limit !== undefined && limit > 0) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
+    this.refill.unitMs ??= refillMs;
     if (remaining === undefined || left === undefined || resetAt === undefined) {
       if (this.heardOf < 0) this.countOurselves(now, undefined);
       return;
@@ -390,8 +396,8 @@ export class LearnedLimit {
     this.remaining = remaining;
     this.left = left;
     this.leftAt = Math.min(leftAt, now);
-    this.refill.unitMs = refillMs;
-    this.slide.windowMs = slidingMs;
+    this.refill.unitMs = refillMs ?? this.refill.unitMs;
+    this.slide.windowMs = slidingMs ?? this.slide.windowMs;
     this.retryAt = retryAt;
     this.resetAt = resetAt;
     this.spanMs = Math.min(spanMs, LONGEST_WINDOW_MS);

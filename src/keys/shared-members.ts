@@ -1,4 +1,4 @@
-import type { Candidate, Limits, Member, PoolStore } from '../state/store.ts';
+import type { Candidate, Limits, Member, PoolStore, Refilling } from '../state/store.ts';
 import type { Gated } from './gated.ts';
 import type { QuotaGroup } from './group.ts';
 import { PoolKey } from './key.ts';
@@ -137,7 +137,13 @@ function toldOf(group: QuotaGroup, model: string | undefined): Limits | undefine
 function isSame(one: Limits | undefined, other: Limits | undefined): boolean {
   if (one === other) return true;
   if (!one || !other) return false;
-  const { rpm, tpm, rpd, tpd, concurrency } = one;
+  const { rpm, tpm, rpd, tpd, concurrency, rpmRefills, tpmRefills } = one;
   const isOver = other.rpm === rpm && other.tpm === tpm && other.rpd === rpd && other.tpd === tpd;
-  return isOver && other.concurrency === concurrency;
+  const refillsOver = isRefilled(rpmRefills, other.rpmRefills) && isRefilled(tpmRefills, other.tpmRefills);
+  return isOver && refillsOver && other.concurrency === concurrency;
+}
+
+/** What is known of it when it is first counted is out of date afterwards. */
+function isRefilled(one: Refilling | undefined, other: Refilling | undefined): boolean {
+  return (one === undefined) === (other === undefined);
 }

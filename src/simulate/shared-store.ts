@@ -1,5 +1,4 @@
 import type { Clock } from '../clock.ts';
-import { Quota } from '../keys/quota.ts';
 import type {
   BreakerListener,
   BreakerStore,
@@ -7,7 +6,6 @@ import type {
   GateName,
   LeaseAnswer,
   LeaseRequest,
-  Limits,
   Member,
   MemberKind,
   PoolListener,
@@ -19,6 +17,7 @@ import type {
   StoreConnection,
 } from '../state/store.ts';
 import { COUNTED_OF } from '../state/store.ts';
+import { SharedAccount } from './shared-account.ts';
 
 /** To the store and back. */
 const ROUND_TRIP_MS = 1;
@@ -63,20 +62,13 @@ export class SharedStore implements StateStore {
   }
 }
 
-/** What is counted of a key or a group. */
-interface Account {
-  readonly limits: Limits | undefined;
-  readonly quota: Quota | undefined;
-  underWay: number;
-}
-
 function nameOf(kind: MemberKind, identity: string, entry?: string): string {
   return entry === undefined ? `${kind} ${identity}` : `${kind} ${identity} ${entry}`;
 }
 
 class CentralPool {
   private readonly clock: Clock;
-  private readonly accounts = new Map<string, Account>();
+  private readonly accounts = new Map<string, SharedAccount>();
   private readonly gates = new Map<string, SharedGate>();
   private readonly listeners = new Set<PoolListener>();
 
@@ -128,11 +120,8 @@ class CentralPool {
     for (const of of COUNTED_OF) {
       const member = asked[of];
       if (!member) continue;
-      const { quota, underWay } = this.accountOf(member, request);
-      if (!quota) continue;
-      if (underWay >= quota.concurrency) return { candidate, of, why: 'busy', at: Infinity };
-      const at = quota.availableAt(Math.max(1, request.tokens), now);
-      if (at > now) return { candidate, of, why: quota.availableAt(1, now) > now ? 'requests' : 'tokens', at };
+      const shortage = this.accountOf(member, request).shortage(request.tokens, now);
+      if (shortage) return { candidate, of, ...shortage };
     }
     return undefined;
   }
@@ -142,20 +131,13 @@ class CentralPool {
     const reservedAt = this.clock.now();
     const members = COUNTED_OF.flatMap(of => candidate[of] ?? []).filter(({ limits }) => limits !== undefined);
     const accounts = members.map(member => this.accountOf(member, request));
-    for (const account of accounts) {
-      account.quota?.reserve(tokens, reservedAt, model);
-      account.underWay++;
-    }
+    for (const account of accounts) account.reserve(tokens, reservedAt, model);
     const free = (): void => {
       for (const listener of this.listeners) listener.freed(members.map(({ name }) => name));
     };
     return {
       correct: (requests, more) => {
-        const now = this.clock.now();
-        for (const { quota } of accounts) {
-          if (requests < 0) quota?.refund(0, reservedAt, now);
-          quota?.settleTokens(reservedAt, 0, more, now);
-        }
+        for (const account of accounts) account.correct(requests, more, reservedAt, this.clock.now());
         if (requests < 0 || more < 0) free();
       },
       release: () => {
@@ -188,10 +170,10 @@ class CentralPool {
     });
   }
 
-  private accountOf({ limits, name }: Member, { dayReset }: Pick<LeaseRequest, 'dayReset'>): Account {
+  private accountOf({ limits, name }: Member, { dayReset }: Pick<LeaseRequest, 'dayReset'>): SharedAccount {
     let account = this.accounts.get(name);
-    if (!account) this.accounts.set(name, (account = { limits, quota: Quota.of(limits, dayReset), underWay: 0 }));
-    if (account.limits !== limits) Object.assign(account, { limits, quota: Quota.of(limits, dayReset, account.quota) });
+    if (!account) this.accounts.set(name, (account = new SharedAccount()));
+    account.limitTo(limits, dayReset, this.clock.now());
     return account;
   }
 }

@@ -30,6 +30,14 @@ export interface Limits {
   readonly rpd?: number | undefined;
   readonly tpd?: number | undefined;
   readonly concurrency?: number | undefined;
+  /** Where they come back evenly, as into a bucket, and not a minute after they were used. */
+  readonly rpmRefills?: Refilling | undefined;
+  readonly tpmRefills?: Refilling | undefined;
+}
+
+export interface Refilling {
+  /** When all of it is back, as far as is known where it is first counted; epoch ms. */
+  readonly wholeAt: number;
 }
 
 /** A key or a group, or the limits of either for some models, as the processes know it: by a name that gives no secret away. */

@@ -1,5 +1,9 @@
 import { DAY_MS, MINUTE_MS } from '../../faults/durations.ts';
 import { ON_THE_WAY_MS } from '../on-the-way.ts';
+import { CORRECT_LEVEL, LEVEL, LEVEL_FIT, LEVEL_SIZE, LEVEL_WAIT, LEVELS, TELL_LEVEL } from './level.ts';
+
+const HEAD_SIZE = 355;
+const WITH_LEVEL = HEAD_SIZE + LEVEL_SIZE;
 
 /**
  * Messages are sent by `pcall`: where this user may send none, what a script has written before stands all the same, and
@@ -7,16 +11,20 @@ import { ON_THE_WAY_MS } from '../on-the-way.ts';
  *
  * A member's state is one string, a head of fixed length and a body. As a rule the head is all that is read and written.
  *
- * The head holds until when the string lives, the end of the provider's day, whether somebody waits, how many entries
- * the body has, the scripts that counted last, and of each window what it holds in all, its oldest entry's time and its
- * current entry. The body has the earlier entries of the minute and of the day (time, requests, tokens), oldest first,
+ * The head holds until when the string lives, the end of the provider's day, whether somebody waits and whether there is
+ * a level, how many entries the body has, the scripts that counted last, and of each window what it holds in all, its
+ * oldest entry's time and its current entry. The body has the earlier entries of the minute and of the day (time, requests, tokens), oldest first,
  * and the attempts under way (expiry, id). Neighbours closer than a step share an entry, under the later time: memory
  * is bounded, nothing counts for less than its window, nor for more than a step longer.
+ *
+ * Where a limit of the minute refills, a level stands between head and body, beside the window; see level.ts. Who takes
+ * something, or gives it back, does so of both: each process goes by what it has heard of the limit, and none forgets
+ * what was used.
  */
 const STATE = `
 local MINUTE, DAY = ${MINUTE_MS + ON_THE_WAY_MS}, ${DAY_MS + ON_THE_WAY_MS}
 local MINUTE_STEP, DAY_STEP = 500, 900000
-local HEAD, HEAD_SIZE = '<I6I6BI2I2I2I6I4I6I6I4I6I6I4I6I6I4I6c272', 355
+local HEAD, HEAD_SIZE = '<I6I6BI2I2I2I6I4I6I6I4I6I6I4I6I6I4I6c272', ${HEAD_SIZE}
 local ENTRY, PLACE, COUNTED, COUNTED_SIZE = '<I6I4I6', '<I6c11', '<c10I7', 17
 local call, pack, read = redis.call, struct.pack, struct.unpack
 local sub, byte, floor, max, min = string.sub, string.byte, math.floor, math.max, math.min
@@ -28,13 +36,14 @@ end
 
 local function load(e)
   if e.isLoaded then return end
-  local s = call('GETRANGE', e.key, HEAD_SIZE, -1)
+  local s = call('GETRANGE', e.key, e.level and ${WITH_LEVEL} or HEAD_SIZE, -1)
   local day = e.minutes * 16 + 1
   local place = day + e.days * 16
   e.minute.log, e.day.log, e.places = sub(s, 1, day - 1), sub(s, day, place - 1), sub(s, place)
   e.isLoaded = true
 end
 
+${LEVELS}
 -- Time went back by more than the clocks of two servers differ: what counts, counts from now on.
 local function setBack(w, now)
   local entries = {}
@@ -61,7 +70,7 @@ local function forget(e, w, span, now)
 end
 
 local function open(key, now)
-  local s = call('GETRANGE', key, 0, HEAD_SIZE - 1)
+  local s = call('GETRANGE', key, 0, ${WITH_LEVEL - 1})
   if s == '' then
     return { key = key, lives = 0, reset = 0, waits = 0, places = '', counted = string.rep(' ', 272), isLoaded = true,
       minute = { log = '', requests = 0, tokens = 0, at = 0, r = 0, k = 0 },
@@ -72,6 +81,10 @@ local function open(key, now)
   local day = { oldest = d0, requests = dr, tokens = dt, at = da, r = d1, k = d2 }
   local e = { key = key, lives = lives, reset = reset, waits = waits, minutes = minutes, days = days, taken = places,
     counted = counted, minute = minute, day = day }
+  if waits > 1 then
+    local at, requests, tokens, rpm, tpm = read('${LEVEL}', s, HEAD_SIZE + 1)
+    e.waits, e.level = waits - 2, { at = at, requests = requests, tokens = tokens, rpm = rpm, tpm = tpm }
+  end
   if ma > 0 then forget(e, minute, MINUTE, now) end
   if reset > 0 then
     if now >= reset then e.reset, day.requests, day.tokens = 0, 0, 0 end
@@ -82,9 +95,10 @@ local function open(key, now)
 end
 
 local function headOf(e)
-  local m, d = e.minute, e.day
-  return pack(HEAD, e.lives, e.reset, e.waits, e.minutes, e.days, e.taken, m.oldest, m.requests, m.tokens, m.at, m.r, m.k,
-    d.oldest, d.requests, d.tokens, d.at, d.r, d.k, e.counted)
+  local m, d, v = e.minute, e.day, e.level
+  local head = pack(HEAD, e.lives, e.reset, v and e.waits + 2 or e.waits, e.minutes, e.days, e.taken, m.oldest, m.requests,
+    m.tokens, m.at, m.r, m.k, d.oldest, d.requests, d.tokens, d.at, d.r, d.k, e.counted)
+  return v and head .. pack('${LEVEL}', v.at, v.requests, v.tokens, v.rpm, v.tpm) or head
 end
 
 local function save(e, now)
@@ -99,6 +113,9 @@ local function save(e, now)
     if isLonger then call('PEXPIRE', e.key, e.lives - now) end
     return
   end
+  local v = e.level
+  if v and v.requests > 0 then ends = max(ends, v.at + math.ceil(v.requests / v.rpm)) end
+  if v and v.tokens > 0 then ends = max(ends, v.at + math.ceil(v.tokens / v.tpm)) end
   for from = 1, #e.places, 17 do ends = max(ends, (read('<I6', e.places, from))) end
   if ends <= now then return call('DEL', e.key) end
   e.lives, e.minutes, e.days, e.taken = ends + MINUTE, #m.log / 16, #d.log / 16, #e.places / 17
@@ -107,10 +124,11 @@ local function save(e, now)
   call('SET', e.key, headOf(e) .. m.log .. d.log .. e.places, 'PX', e.lives - now)
 end
 
--- rpm tpm rpd tpd concurrency; 0 stands for none
-local function limit(e, text)
+-- rpm tpm rpd tpd concurrency; 0 stands for none. Where rpm or tpm refills there follows when it is whole, and an r or a t.
+local function limit(e, text, now)
   local rpm, tpm, rpd, tpd, places = string.match(text, '(%d+) (%d+) (%d+) (%d+) (%d+)')
   e.rpm, e.tpm, e.rpd, e.tpd, e.most = rpm + 0, tpm + 0, rpd + 0, tpd + 0, places + 0
+  if byte(text, -1) > 57 then refill(e, text, now) end
   return e
 end
 
@@ -135,7 +153,8 @@ local function endDay(e, reset)
 end
 
 local function reserve(e, requests, tokens, at, now, reset)
-  if e.rpm > 0 or e.tpm > 0 then append(e, e.minute, at, requests, tokens, MINUTE_STEP) end
+  if e.level then raise(e.level, requests, tokens, at, now) end
+  if e.rpm > 0 or e.tpm > 0 or e.level then append(e, e.minute, at, requests, tokens, MINUTE_STEP) end
   if e.rpd > 0 or e.tpd > 0 then
     if e.reset == 0 and reset > now then endDay(e, reset) end
     if e.reset == 0 then
@@ -204,7 +223,7 @@ local function memberAt(c1, c2)
   local e = members[i]
   if e == nil then
     local limits = ARGV[i + LIMITS]
-    e = limits ~= '' and limit(open(KEYS[i], now), limits)
+    e = limits ~= '' and limit(open(KEYS[i], now), limits, now)
     members[i] = e
   end
   return e
@@ -255,6 +274,7 @@ local function firstFree(e)
   return #kept >= e.most and first or nil
 end
 
+${LEVEL_WAIT}
 local function shortage(e, tokens)
   if e.most > 0 then
     local first = firstFree(e)
@@ -276,6 +296,13 @@ local function shortage(e, tokens)
     local ms = e.reset > 0 and e.reset - now or waitFor(e, d, d.tokens + asked - e.tpd, 2, DAY)
     if ms > wait then wait, why = ms, 'tokens' end
   end
+  if e.levelRpm then
+    local v = e.level
+    local ms = levelWait(v, v.requests, e.levelRpm, 1, now)
+    if ms > wait then wait, why = ms, 'requests' end
+    ms = levelWait(v, v.tokens, e.levelTpm, asked, now)
+    if ms > wait then wait, why = ms, 'tokens' end
+  end
   return wait, why
 end
 
@@ -287,7 +314,7 @@ local function fit(calls, e, tokens)
   if e.rpd > 0 then calls = min(calls, e.rpd - e.day.requests) end
   if tokens > 0 and e.tpm > 0 then calls = min(calls, floor((e.tpm - e.minute.tokens) / tokens)) end
   if tokens > 0 and e.tpd > 0 then calls = min(calls, floor((e.tpd - e.day.tokens) / tokens)) end
-  return max(1, calls)
+${LEVEL_FIT}  return max(1, calls)
 end
 
 local function hasRoom(lease, position, what, e, tokens)
@@ -401,6 +428,7 @@ local function isOwn(t, at, step)
   return t >= at and t - t % step <= at + AHEAD
 end
 
+-- False where the lease counts no more.
 local function adjust(e, w, at, requests, tokens, step)
   if at < w.at - w.at % step then
     load(e)
@@ -408,20 +436,22 @@ local function adjust(e, w, at, requests, tokens, step)
     while from < #log and read('<I6', log, from) < at do from = from + 16 end
     if from < #log then
       local t, r, k = read(ENTRY, log, from)
-      if not isOwn(t, at, step) then return end
+      if not isOwn(t, at, step) then return false end
       local r2, k2 = max(0, r + requests), max(0, k + tokens)
       w.log = sub(log, 1, from - 1) .. pack(ENTRY, t, r2, k2) .. sub(log, from + 16)
       w.requests, w.tokens = w.requests + r2 - r, w.tokens + k2 - k
-      return
+      return true
     end
   end
-  if not isOwn(w.at, at, step) then return end
+  if not isOwn(w.at, at, step) then return false end
   local r, k = max(0, w.r + requests), max(0, w.k + tokens)
   w.requests, w.tokens, w.r, w.k = w.requests + r - w.r, w.tokens + k - w.k, r, k
+  return true
 end
-
-local function correct(e, at, requests, tokens)
-  adjust(e, e.minute, at, requests, tokens, MINUTE_STEP)
+${CORRECT_LEVEL}
+local function correct(e, at, requests, tokens, now)
+  if e.level then correctLevel(e, at, requests, tokens, now)
+  else adjust(e, e.minute, at, requests, tokens, MINUTE_STEP) end
   local day = e.day
   if e.reset == 0 then return adjust(e, day, at, requests, tokens, DAY_STEP) end
   -- Of an earlier day, it counts no more.
@@ -453,7 +483,7 @@ for n = 2, #ARGV, 7 do
     local e = members[(hi - 48) * 64 + lo - 45]
     if e then
       local gives = requests < 0 or tokens < 0
-      if at > 0 and (requests ~= 0 or tokens ~= 0) then correct(e, at, requests, tokens) end
+      if at > 0 and (requests ~= 0 or tokens ~= 0) then correct(e, at, requests, tokens, now) end
       if isOver and free(e, id) then gives = true end
       if gives and e.waits == 1 then
         e.waits = 0
@@ -608,7 +638,7 @@ local function insert(e, w, at, requests, tokens, step)
   w.log = sub(log, 1, from + 15) .. pack(ENTRY, at, requests, tokens) .. sub(log, from + 16)
 end
 
-local function isCounted(e, script, lease)
+${TELL_LEVEL}local function isCounted(e, script, lease)
   for from = 1, #e.counted, COUNTED_SIZE do
     local each, leases = read(COUNTED, e.counted, from)
     if each == script and floor(leases / lease) % 2 == 1 then return true end
@@ -631,7 +661,7 @@ end
 local told, reset = ARGV[1], ARGV[2] + 0
 local now = time()
 for i = 3, #KEYS do
-  local e = limit(open(KEYS[i], now), ARGV[2 * i - 3])
+  local e = limit(open(KEYS[i], now), ARGV[2 * i - 3], now)
   local day = e.day
   local entries = ARGV[2 * i - 2]
   if isCounted(e, told, 1) then entries = '' else remember(e, told, 1) end
@@ -647,6 +677,7 @@ for i = 3, #KEYS do
       end
     elseif kind == 'm' and a + 0 < MINUTE then
       insert(e, e.minute, now - a, b + 0, c + 0, MINUTE_STEP)
+      if e.level then tellLevel(e, b + 0, c + 0, now) end
     elseif kind == 'd' and a + 0 < DAY then
       if e.reset == 0 and reset > now then endDay(e, reset) end
       if e.reset == 0 then

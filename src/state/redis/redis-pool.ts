@@ -75,7 +75,7 @@ export class RedisPool implements PoolStore {
   member(kind: MemberKind, identity: string, limits: Limits | undefined, entry?: string): Member {
     const name = this.names.member(kind, identity, entry);
     const known = this.members.get(name);
-    const member = new RedisMember(name, this.names.entry(name), limits, known?.journal);
+    const member = new RedisMember(name, this.names.entry(name), limits, known?.journal, this.ledger.offsetMs);
     if (known?.limitsText === member.limitsText) return known;
     this.members.set(name, member);
     return member;
