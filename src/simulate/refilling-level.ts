@@ -29,7 +29,7 @@ export class RefillingLevel {
   add(amount: number, now: number): void {
     const level = this.levelAt(now);
     const held = ON_THE_WAY_MS * this.perMs;
-    this.level = Math.max(level, Math.min(Math.max(level, held) + amount, this.limit + held));
+    this.level = Math.max(level, held) + amount;
   }
 
   /** What has come back by itself since is not given back again. */

@@ -75,3 +75,13 @@ test('of a limit that is only named its size is told, once', () => {
   hear(limit, undefined, NOW, undefined, 200);
   expect(tell(news, limit)).toBe(true);
 });
+
+test('that it refills is news', () => {
+  const [news, limit] = [new LimitNews(), new LearnedLimit('requests', undefined)];
+  const told = [10, 12, 20, 22].map((used, i) => {
+    hear(limit, 100 - used, NOW + i, NOW + i + used * 600 + 7);
+    return tell(news, limit, NOW + i);
+  });
+  expect(told).toEqual([true, false, true, false]);
+  expect(limit.countable).toEqual({ rpm: 100, rpmRefills: { wholeAt: NOW + 3 + 22 * 600 } });
+});

@@ -127,6 +127,40 @@ describe('limits', () => {
     expect(await lease(bench, process, [candidate], { tokens: 40 })).toMatchObject({ granted: 0 });
   });
 
+  test('that refill have their first fill and what comes back meanwhile, whatever was a window before', async () => {
+    const bench = benchOf(2);
+    const [first, second] = bench.processes as [Process, Process];
+    const rpmRefills = { wholeAt: 0 };
+    const grantedTo = async (by: Process, limits: Limits, forMs: number): Promise<number> => {
+      const end = bench.clock.now() + forMs;
+      let count = 0;
+      while (bench.clock.now() < end) if ((await lease(bench, by, [candidateOf(by, 'a', limits)])).granted === 0) count++;
+      return count;
+    };
+    expect(await grantedTo(first, { rpm: 60, rpmRefills }, 30_000)).toBe(89);
+    // All of this minute is used for who does not know that it refills; what that counts nobody forgets.
+    expect(await grantedTo(second, { rpm: 60 }, 10_000)).toBe(0);
+    expect(await grantedTo(first, { rpm: 60, rpmRefills }, 1000)).toBe(11);
+  });
+
+  test('that refill give back what was cancelled, and not what has come back by itself', async () => {
+    const bench = benchOf(1);
+    const [process] = bench.processes as [Process];
+    const candidate = candidateOf(process, 'a', { rpm: 2, rpmRefills: { wholeAt: 0 }, tpm: 60, tpmRefills: { wholeAt: START_AT + 30_000 } });
+    const asked = await lease(bench, process, [candidate], { tokens: 20 });
+    expect(await lease(bench, process, [candidate], { tokens: 20 })).toMatchObject({ refusals: [{ why: 'requests' }] });
+    asked.receipt!.correct(-1, -20);
+    await bench.clock.advance(1000);
+    const again = await lease(bench, process, [candidate], { tokens: 30 });
+    expect(again).toMatchObject({ granted: 0 });
+    await bench.clock.advance(3 * MINUTE_MS);
+    expect(await lease(bench, process, [candidate], { tokens: 60 })).toMatchObject({ granted: 0 });
+    again.receipt!.correct(0, -30);
+    await bench.clock.advance(31_000);
+    expect(await lease(bench, process, [candidate], { tokens: 40 })).toMatchObject({ granted: undefined, refusals: [{ why: 'tokens' }] });
+    expect(await lease(bench, process, [candidate], { tokens: 61 })).toMatchObject({ refusals: [{ at: Infinity }] });
+  });
+
   test('of attempts at once free a place when one is over, and all are told', async () => {
     const bench = benchOf(2);
     const [first, second] = bench.processes as [Process, Process];

@@ -161,8 +161,11 @@ describe('leases asked for at once', () => {
 });
 
 const limit = (max: number) => fc.option(fc.integer({ min: 1, max }), { nil: undefined });
+const refillsArb = fc.constantFrom(undefined, undefined, { wholeAt: 0 }, { wholeAt: START + 30_000 });
 const limitsArb = fc.option(
-  fc.record({ rpm: limit(9), tpm: limit(90), rpd: limit(12), tpd: limit(200), concurrency: limit(4) }),
+  fc.record({
+    rpm: limit(9), tpm: limit(90), rpd: limit(12), tpd: limit(200), concurrency: limit(4), rpmRefills: refillsArb, tpmRefills: refillsArb,
+  }),
   { nil: undefined },
 );
 const poolArb = fc.record({

@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
 import { Ledger } from '../../src/state/redis/ledger.ts';
@@ -7,7 +8,16 @@ import type { PoolLink } from '../../src/state/redis/pool-link.ts';
 import { countedIn } from '../support/redis/counts.ts';
 import { SomeRedis } from '../support/redis/some-redis.ts';
 
-test('what is told while the connection is lost again is counted once, whether it was heard or not', async () => {
+/** What stands between the head and the body of the only key's entry; see src/state/redis/lua.ts. */
+async function levelIn(client: Redis, prefix: string): Promise<number> {
+  const [name = ''] = await client.keys(`${prefix}*:k*`);
+  return ((await client.getBuffer(name))?.readUIntLE(361, 6) ?? NaN) / 60_000;
+}
+
+test.each([
+  ['in a window', { rpm: 1000 }],
+  ['as a level', { rpm: 9, rpmRefills: { wholeAt: 0 } }],
+])('what is told while the connection is lost again is counted once %s, whether it was heard or not', async (_, limits) => {
   const redis = await SomeRedis.start();
   const client = redis.client();
   const fate = { isHeard: true, answers: true };
@@ -35,7 +45,7 @@ test('what is told while the connection is lost again is counted once, whether i
   };
   const names = new PoolNames(redis.prefix, 'openai');
   const name = names.member('key', 'secret-of-ann');
-  const member = new RedisMember(name, names.entry(name), { rpm: 1000 });
+  const member = new RedisMember(name, names.entry(name), limits);
   const ledger = new Ledger(names, link);
   const use = (): void => {
     const at = link.now();
@@ -44,7 +54,13 @@ test('what is told while the connection is lost again is counted once, whether i
   const told = async (): Promise<number[]> => {
     ledger.reconcile([member], false);
     await Promise.allSettled(runs);
-    return countedIn(client, redis.prefix);
+    const counted = await countedIn(client, redis.prefix);
+    if ('rpmRefills' in limits) {
+      const level = await levelIn(client, redis.prefix);
+      expect(level).toBeLessThan((counted[0] ?? 0) + 0.1);
+      expect(level).toBeGreaterThan((counted[0] ?? 0) - 1);
+    }
+    return counted;
   };
   for (let i = 0; i < 5; i++) use();
   Object.assign(fate, { isHeard: true, answers: false });

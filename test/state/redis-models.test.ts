@@ -84,6 +84,23 @@ describe('limits that only answers tell', () => {
     expect(used.flat().length).toBeGreaterThanOrEqual(5);
   });
 
+  test('that refill are counted as they come back, with what was used before anybody counted', async () => {
+    const [one, other] = guardsOf(2, { keys: [key('ann')] });
+    for (const used of [10, 20, 30]) {
+      const figures = { remaining: `${60 - used}`, reset: `${used}s`, limit: '60' };
+      const names = Object.entries(figures).map(([name, figure]) => [`x-ratelimit-${name}-requests`, figure] as const);
+      await one!.guard.execute(() => new Response(null, { headers: Object.fromEntries(names) }), { providerName: 'openai', model: 'gpt-4o' });
+    }
+    await expect.poll(() => other!.guard.keys.list()[0]!.keys[0]!.learned[0]?.left).toBeLessThanOrEqual(31);
+    const startedAt = Date.now();
+    const callsOf = async (each: SharedGuard): Promise<number> => (await each.keysOf(20, { model: 'gpt-4o' })).length;
+    let used = await callsOf(one!) + await callsOf(other!);
+    expect(used).toBeGreaterThanOrEqual(29);
+    // One a second comes back: neither guard has to wait until the minute is over.
+    await expect.poll(async () => (used += await callsOf(one!) + await callsOf(other!)), { timeout: 10_000 }).toBeGreaterThanOrEqual(32);
+    expect(used).toBeLessThanOrEqual(31 + (Date.now() - startedAt) / 1000);
+  }, 20_000);
+
   test('are left to who has declared some', async () => {
     const [one, other] = guardsOf(2, { keys: [key('ann', { limits: { rpm: 30 } })] });
     await told(one!, 'gpt-4o');

@@ -167,6 +167,16 @@ test('time that goes back by an hour lets nothing through, and counts for a wind
   expect(await store.pool.lease(request)).toMatchObject({ granted: 0 });
 });
 
+test('so it does where somebody was refused before', async () => {
+  const request = requestFor([store.candidate(`key ${keys++}`, { rpm: 1 })]);
+  expect(await store.pool.lease(request)).toMatchObject({ granted: 0 });
+  expect(await store.pool.lease(request)).toMatchObject({ granted: undefined });
+  clock.set(clock.now() - 3_600_000);
+  expect(await store.pool.lease(request)).toMatchObject({ granted: undefined });
+  await clock.advance(MINUTE_MS);
+  expect(await store.pool.lease(request)).toMatchObject({ granted: 0 });
+});
+
 test("a provider's day ends when it says, however late the calls were", async () => {
   const end = clock.now() + 3_600_000;
   const dayReset = (now: number): number => (now < end ? end : end + DAY_MS);

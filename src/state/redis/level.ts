@@ -8,7 +8,10 @@ export const LEVEL_SIZE = 29;
 /** A level is counted in parts of one, so that all is whole: a limit of so many gives back as many parts in a ms. */
 const PARTS = MINUTE_MS;
 const MOST_REQUESTS = 2 ** 32 - 1;
-const MOST_TOKENS = 2 ** 40;
+const MOST_TOKENS = 2 ** 36;
+/** As high as it has room for. */
+const HIGHEST_REQUESTS = 2 ** 48 - 1;
+const HIGHEST_TOKENS = 2 ** 53;
 
 /**
  * Limits of the minute that refill, as a bucket: what is used is a level, which falls by the limit in a minute, and is
@@ -33,14 +36,11 @@ local function raise(v, requests, tokens, at, now)
     v.at = now
   end
   local ahead = max(0, at - v.at) + ${ON_THE_WAY_MS}
-  -- No provider's bucket holds more than its limit: what was sent beyond that it has refused.
   if requests > 0 and v.rpm > 0 then
-    local level = max(v.requests, ahead * v.rpm) + requests * ${PARTS}
-    v.requests = max(v.requests, min(level, (${MINUTE_MS} + ahead) * v.rpm))
+    v.requests = min(max(v.requests, ahead * v.rpm) + requests * ${PARTS}, ${HIGHEST_REQUESTS})
   end
   if tokens > 0 and v.tpm > 0 then
-    local level = max(v.tokens, ahead * v.tpm) + tokens * ${PARTS}
-    v.tokens = max(v.tokens, min(level, (${MINUTE_MS} + ahead) * v.tpm))
+    v.tokens = min(max(v.tokens, ahead * v.tpm) + tokens * ${PARTS}, ${HIGHEST_TOKENS})
   end
 end
 
@@ -53,6 +53,7 @@ local function refill(e, text, now)
     v = { at = now, requests = 0, tokens = 0, rpm = 0, tpm = 0 }
     e.level = v
   end
+  local at, rpm, tpm = v.at, v.rpm, v.tpm
   raise(v, 0, 0, now, now)
   e.levelRpm, e.levelTpm = 0, 0
   local wholeAt = string.match(text, '(%d+)r')
@@ -67,6 +68,7 @@ local function refill(e, text, now)
     if v.tpm == 0 then v.tokens = min(max(m.tokens * ${PARTS}, (wholeAt - now) * e.levelTpm), e.levelTpm * ${PARTS}) end
     v.tpm = e.levelTpm
   end
+  if at > v.at or rpm ~= v.rpm or tpm ~= v.tpm then e.isNew = true end
 end
 `;
 
@@ -114,8 +116,8 @@ local function givenBack(e, at, amount, isTokens, level, limit)
     if each > 0 then low = before > ${ON_THE_WAY_MS} * limit and min(low, before) or 0 end
     if low <= 0 then break end
     from = from - 16
-    local _, r, k = read(ENTRY, log, from)
-    level, seen, t, each = before, t, _, isTokens and k or r
+    local earlier, r, k = read(ENTRY, log, from)
+    level, seen, t, each = before, t, earlier, isTokens and k or r
   end
   return max(0, min(parts, low), parts - max(0, now - at) * limit)
 end
@@ -128,14 +130,16 @@ local function correctLevel(e, at, requests, tokens, now)
   raise(v, requests, tokens, at, now)
   -- A lease the window has forgotten gives nothing back.
   if isKnown then v.requests, v.tokens = max(0, v.requests - r), max(0, v.tokens - k) end
-  if m.requests == 0 then v.requests = 0 end
-  if m.tokens == 0 then v.tokens = 0 end
+  -- Nobody is on the way any more.
+  if m.requests == 0 and v.requests <= ${ON_THE_WAY_MS} * v.rpm then v.requests = 0 end
+  if m.tokens == 0 and v.tokens <= ${ON_THE_WAY_MS} * v.tpm then v.tokens = 0 end
 end
 `;
 
 /**
  * Of what was taken a while ago some has come back; how much, only the whole past would tell. No bucket holds more than
- * was taken in the last minute, where it held no more than its limit before that.
+ * was taken in the last minute, where it held no more than its limit before that. Nor does it hold more than its limit:
+ * what was sent beyond that the provider has refused.
  */
 export const TELL_LEVEL = `
 local function tellLevel(e, requests, tokens, now)
@@ -143,7 +147,7 @@ local function tellLevel(e, requests, tokens, now)
   raise(v, 0, 0, now, now)
   local r, k = v.requests, v.tokens
   raise(v, requests, tokens, now, now)
-  v.requests = min(v.requests, max(r, m.requests * ${PARTS} + v.rpm * ${ON_THE_WAY_MS}))
-  v.tokens = min(v.tokens, max(k, m.tokens * ${PARTS} + v.tpm * ${ON_THE_WAY_MS}))
+  v.requests = min(v.requests, max(r, min(m.requests, v.rpm) * ${PARTS} + v.rpm * ${ON_THE_WAY_MS}))
+  v.tokens = min(v.tokens, max(k, min(m.tokens, v.tpm) * ${PARTS} + v.tpm * ${ON_THE_WAY_MS}))
 end
 `;

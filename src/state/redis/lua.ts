@@ -58,7 +58,10 @@ local function forget(e, w, span, now)
   local isAhead = w.at > now + MINUTE
   if not isAhead and w.at + span > now and (w.oldest == 0 or w.oldest + span > now) then return end
   load(e)
-  if isAhead then setBack(w, now) end
+  if isAhead then
+    setBack(w, now)
+    e.isNew = true
+  end
   local log, from = w.log, 1
   while from < #log do
     local t, r, k = read(ENTRY, log, from)
@@ -215,6 +218,14 @@ local LIMITS = 3
 local now = time()
 local version = call('GET', KEYS[1]) or ''
 
+local changed = {}
+local function change(e)
+  if not e.isChanged then
+    e.isChanged = true
+    changed[#changed + 1] = e
+  end
+end
+
 -- By where they are in KEYS; false where nothing is counted.
 local members = {}
 local function memberAt(c1, c2)
@@ -225,19 +236,14 @@ local function memberAt(c1, c2)
     local limits = ARGV[i + LIMITS]
     e = limits ~= '' and limit(open(KEYS[i], now), limits, now)
     members[i] = e
+    -- From when on it counts has to be known to the next script, though nothing is taken now.
+    if e and e.isNew then change(e) end
   end
   return e
 end
 
 local answer = { now, version }
-local refusals, changed = {}, {}
-
-local function change(e)
-  if not e.isChanged then
-    e.isChanged = true
-    changed[#changed + 1] = e
-  end
-end
+local refusals = {}
 
 local function refuse(lease, position, what, wait, why)
   local n = #refusals
@@ -448,6 +454,7 @@ local function adjust(e, w, at, requests, tokens, step)
   w.requests, w.tokens, w.r, w.k = w.requests + r - w.r, w.tokens + k - w.k, r, k
   return true
 end
+
 ${CORRECT_LEVEL}
 local function correct(e, at, requests, tokens, now)
   if e.level then correctLevel(e, at, requests, tokens, now)
@@ -638,7 +645,8 @@ local function insert(e, w, at, requests, tokens, step)
   w.log = sub(log, 1, from + 15) .. pack(ENTRY, at, requests, tokens) .. sub(log, from + 16)
 end
 
-${TELL_LEVEL}local function isCounted(e, script, lease)
+${TELL_LEVEL}
+local function isCounted(e, script, lease)
   for from = 1, #e.counted, COUNTED_SIZE do
     local each, leases = read(COUNTED, e.counted, from)
     if each == script and floor(leases / lease) % 2 == 1 then return true end
