@@ -49,7 +49,7 @@ beforeAll(() => {
   workbench = new Workbench();
   for (const { name, text, line } of programs) workbench.add(name, text, line);
   problems = workbench.check();
-}, timeout);
+});
 
 afterAll(() => {
   workbench.remove();

@@ -1,9 +1,8 @@
 import { expect, test } from 'vitest';
 import { runScript, usePackedApp } from './packed.ts';
 
-const timeout = 60_000;
 
-const app = usePackedApp(timeout);
+const app = usePackedApp();
 
 const made = `
   const transformer = new Transformer({ keyManagement: { providers: { openai: { keys: ['one'] } } } });
@@ -18,4 +17,4 @@ test.each([
   expect(runScript(app(), script, load + made).output).toBe(
     'function ExecutionGuardTransformer execution-guard\n',
   );
-}, timeout);
+});

@@ -6,9 +6,8 @@ import { describe, expect, test } from 'vitest';
 import * as z from 'zod';
 import { runScript, usePackedApp } from './packed.ts';
 
-const timeout = 60_000;
 
-const app = usePackedApp(timeout);
+const app = usePackedApp();
 
 const load = {
   'ESM import': { script: 'main.mjs', statement: "const guard = await import('execution-guard');" },
@@ -50,7 +49,7 @@ describe.each(Object.entries(load))('%s', (_, { script, statement }) => {
     const call = `guard.guardedExecute(async ({ apiKey }) => 'answer without key: ' + (apiKey === undefined), 'anyone')`;
     const { output } = runScript(app(), script, `${statement}\n${call}.then(answer => console.log(answer));`);
     expect(output).toBe('answer without key: true\n');
-  }, timeout);
+  });
 
   test('starts no timer, keeps no handle and writes no file', () => {
     const { output, places } = runScript(app(), script, `
@@ -61,7 +60,7 @@ describe.each(Object.entries(load))('%s', (_, { script, statement }) => {
     `, { preload: countTimers });
     expect(output).toBe('{"timers":0,"left":[]} function\n');
     expect(places.flatMap(place => readdirSync(place))).toEqual([]);
-  }, timeout);
+  });
 
   test('loads nothing but its own files and Node', () => {
     const log = path.join(app().directory, `${script}.loaded`);
@@ -72,7 +71,7 @@ describe.each(Object.entries(load))('%s', (_, { script, statement }) => {
       specifier => !/^(\.|file:.*\/main\.[cm]js$|execution-guard$)/.test(specifier) && !isBuiltin(specifier),
     );
     expect(foreign).toEqual([]);
-  }, timeout);
+  });
 });
 
 test('ESM and CommonJS copies in one process share the one guard', () => {
@@ -84,7 +83,7 @@ test('ESM and CommonJS copies in one process share the one guard', () => {
     console.log(required.executionGuard.getConfig().retry.maxRetries);
   `);
   expect(output).toBe('7\n');
-}, timeout);
+});
 
 describe('a TypeScript consumer', () => {
   const consumer = `
@@ -124,7 +123,7 @@ describe('a TypeScript consumer', () => {
     const problems = [...program.getOptionsDiagnostics(), ...checked.flatMap(file => ts.getPreEmitDiagnostics(program, file))]
       .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'));
     expect(problems).toEqual([]);
-  }, timeout);
+  });
 });
 
 test('every export names files that exist', () => {

@@ -4,9 +4,8 @@ import ts from 'typescript';
 import { describe, expect, test } from 'vitest';
 import { runScript, usePackedApp } from './packed.ts';
 
-const timeout = 60_000;
 
-const app = usePackedApp(timeout);
+const app = usePackedApp();
 
 const guardedFetch = `
   const guard = new ExecutionGuard({
@@ -35,7 +34,7 @@ describe.each([
 ])('%s', (_, script, imports) => {
   test('gives requests a key of the pool, and refuses in HTTP', () => {
     expect(runScript(app(), script, imports + guardedFetch).output).toBe('Bearer a-secret-key\n503\n');
-  }, timeout);
+  });
 });
 
 test.each(['index.js', 'index.cjs'])('who imports %s alone loads nothing of it', entry => {
@@ -85,5 +84,5 @@ describe('a TypeScript consumer', () => {
     const found = checked.flatMap(file => ts.getPreEmitDiagnostics(program, file));
     const problems = [...program.getOptionsDiagnostics(), ...found];
     expect(problems.map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, '\n'))).toEqual([]);
-  }, timeout);
+  });
 });

@@ -41,11 +41,11 @@ export function packedApp(): PackedApp {
 }
 
 /** One for all tests of a file; there from the first of them to the last. */
-export function usePackedApp(timeout: number): () => PackedApp {
+export function usePackedApp(): () => PackedApp {
   let app: PackedApp;
   beforeAll(() => {
     app = packedApp();
-  }, timeout);
+  });
   afterAll(() => app.remove());
   return () => app;
 }

@@ -1,9 +1,8 @@
 import { describe, expect, test } from 'vitest';
 import { runScript, usePackedApp } from './packed.ts';
 
-const timeout = 60_000;
 
-const app = usePackedApp(timeout);
+const app = usePackedApp();
 
 const simulation = `
   const scenario = {
@@ -33,5 +32,5 @@ describe.each([
 ])('%s', (_, script, imports) => {
   test('runs a simulation', () => {
     expect(runScript(app(), script, imports + simulation).output).toBe('1 1 2\n');
-  }, timeout);
+  });
 });

@@ -11,14 +11,13 @@ import {
 } from '../support/loopback/index.ts';
 import { appWithClients, run, type Run } from './app.ts';
 
-const timeout = 60_000;
 const NAMES = ['ann', 'ben', 'cleo'] as const;
 
 let app: PackedApp;
 
 beforeAll(() => {
   app = appWithClients();
-}, timeout);
+});
 
 afterAll(() => {
   app.remove();
@@ -71,7 +70,7 @@ describe('an application that knows nothing of the guard', () => {
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'You said: hello\nYou said: hello\n' });
     expect(stderr).toBe('execution-guard: guards openai (3 keys); config execution-guard.config.json\n');
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['ann', 'ben', 'cleo']);
-  }, timeout);
+  });
 
   test('is guarded in a worker made of a string too, by --require', async () => {
     const server = await openAI();
@@ -82,7 +81,7 @@ describe('an application that knows nothing of the guard', () => {
       new Worker(${JSON.stringify(code)}, { eval: true }).on('message', console.log);`;
     const preload = ['--require', 'execution-guard/register'];
     expect(await output({ files: config(), preload, script })).toEqual(['200']);
-  }, timeout);
+  });
 
   test('keeps undici\'s own dispatcher, with its interceptors, and the ones it sets', async () => {
     const server = await openAI();
@@ -108,7 +107,7 @@ describe('an application that knows nothing of the guard', () => {
     // What Node has built in takes no interceptors of undici 7, with the guard as without.
     const older = process.versions.undici?.startsWith('6.') ? 'invalid onError method invalid onError method' : '200 401';
     expect(await output({ ...run, script: script("await fetch('data:,');") })).toEqual([older, '200 401']);
-  }, timeout);
+  });
 
   test.each([
     ['GEMINI_API_KEY', 'true'],
@@ -145,7 +144,7 @@ describe('an application that knows nothing of the guard', () => {
       stderr: 'execution-guard: guards *gemini* (2 keys); config execution-guard.config.yaml\n',
     });
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['ann', 'ben']);
-  }, timeout);
+  });
 
   test.each([
     ['undici.request', `import { request } from 'undici';
@@ -183,7 +182,7 @@ describe('an application that knows nothing of the guard', () => {
     });
     expect(printed).toEqual(['200 You said: hello', 'ann disabled 1 0', 'ben ready 1 0', 'cleo ready 0 0']);
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['ann', 'ben']);
-  }, timeout);
+  });
 
   test('gives the key back when a stream through undici is abandoned', async () => {
     const server = await openAI();
@@ -216,7 +215,7 @@ describe('an application that knows nothing of the guard', () => {
     expect(printed).toEqual(['1,0,0', 'AbortError', '0,1,0', 'AbortError', '0,0,0']);
     await server.idle();
     expect(server.requests.map(({ aborted }) => aborted)).toEqual([true, true, true]);
-  }, timeout);
+  });
 
   test('is not guarded where it talks to hosts that no pool is for', async () => {
     const server = opened(await startScripted([{ body: 'hello', headers: { 'set-cookie': 'a=1' } }], { repeatLast: true }));
@@ -228,7 +227,7 @@ describe('an application that knows nothing of the guard', () => {
     });
     expect(printed).toEqual(['hello a=1']);
     expect(server.requests[0]?.headers.authorization).toBe('Bearer its-own');
-  }, timeout);
+  });
 
   test('takes no second key for a request inside guardedExecute that carries the first', async () => {
     const server = await openAI();
@@ -248,7 +247,7 @@ describe('an application that knows nothing of the guard', () => {
         console.log(executionGuard.getStats().keys.openai.keys[0].requests);`,
     });
     expect(printed).toEqual(['200', '200', '2']);
-  }, timeout);
+  });
 });
 
 describe('a process without a pool', () => {
@@ -270,7 +269,7 @@ describe('a process without a pool', () => {
     const preload = ['--import', capture, '--import', 'execution-guard/register'];
     const { code, stdout, stderr } = await run(app, { files, preload, script: unchanged });
     expect({ code, stdout, stderr }).toEqual({ code: 0, stdout: 'true true true\nfalse\n', stderr: '' });
-  }, timeout);
+  });
 });
 
 describe('without any configuration file', () => {
@@ -283,12 +282,12 @@ describe('without any configuration file', () => {
     const { code, stdout, stderr } = await run(app, { script, env: { A: 'its-own' } });
     expect({ code, stdout }).toEqual({ code: 0, stdout: 'false its-own\n' });
     expect(stderr).toMatch(new RegExp(`${none('\\S+')}\n$`));
-  }, timeout);
+  });
 
   test('a file of another ending is pointed out', async () => {
     const { stderr } = await run(app, { script: '', files: { 'execution-guard.config.cjs': 'throw new Error()' } });
     expect(stderr).toMatch(new RegExp(`${none('\\S+')}; execution-guard\\.config\\.cjs is there: name it in EXECUTION_GUARD_CONFIG\n$`));
-  }, timeout);
+  });
 
   test.each<[string, Partial<Run>]>([
     ['the variable is there and blank', { env: { EXECUTION_GUARD_CONFIG: '' } }],
@@ -296,7 +295,7 @@ describe('without any configuration file', () => {
   ])('nothing is said where %s', async (_, rest) => {
     const { code, stderr } = await run(app, { script: '', ...rest });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  }, timeout);
+  });
 });
 
 describe('the configuration file', () => {
@@ -312,7 +311,7 @@ describe('the configuration file', () => {
     const { code, stderr } = await run(app, { files: { [name]: text }, env: { SECOND: 'sk-b' }, script: '' });
     const guarded = count === 1 ? '1 key' : '2 keys';
     expect({ code, stderr }).toEqual({ code: 0, stderr: `execution-guard: guards openai (${guarded}); config ${name}\n` });
-  }, timeout);
+  });
 
   test.each([
     ['guard.js', `module.exports = ${asObject}`],
@@ -323,7 +322,7 @@ describe('the configuration file', () => {
   ])('is named by EXECUTION_GUARD_CONFIG: %s', async (name, text) => {
     const { code, stderr } = await run(app, { files: { [name]: text }, env: { EXECUTION_GUARD_CONFIG: name }, script: '' });
     expect({ code, stderr }).toEqual({ code: 0, stderr: `execution-guard: guards openai (1 key); config ${name}\n` });
-  }, timeout);
+  });
 
   const CANARY = 'sk-proj-CANARYcanary0123456789';
   test.each<[what: string, files: Record<string, string>, env: Record<string, string>, said: RegExp]>([
@@ -344,7 +343,7 @@ describe('the configuration file', () => {
     expect(stderr).toMatch(said);
     expect(stderr.startsWith('execution-guard: ')).toBe(true);
     expect(stderr).not.toContain(CANARY.slice(8));
-  }, timeout);
+  });
 
   test('shows none of its keys, whatever the provider says', async () => {
     const server = opened(
@@ -364,7 +363,7 @@ describe('the configuration file', () => {
     expect(code).toBe(0);
     expect(stdout).toContain('401 no such key: sk-proj-…');
     expect(stdout + stderr).not.toContain(fakeOpenAIKey('ann').slice(8));
-  }, timeout);
+  });
 });
 
 describe('taken off', () => {
@@ -390,7 +389,7 @@ describe('taken off', () => {
     });
     expect(printed).toEqual(['false guard:openai guard:openai', 'true true its-own its-own', '401 401', '401']);
     expect(server.requests.map(({ keyId }) => keyId)).toEqual(['unknown', 'unknown', 'unknown']);
-  }, timeout);
+  });
 });
 
 describe('loaded in other ways', () => {
@@ -419,7 +418,7 @@ describe('loaded in other ways', () => {
     });
     expect({ code, stdout }).toEqual({ code: 0, stdout: '200\n1,1,0\ntrue\n' });
     expect(stderr.split('\n')).toHaveLength(2);
-  }, timeout);
+  });
 
   test('worker threads have a guard of their own, and say nothing', async () => {
     const server = await openAI();
@@ -429,12 +428,12 @@ describe('loaded in other ways', () => {
     });
     expect({ code, stdout }).toEqual({ code: 0, stdout: '200\n' });
     expect(stderr.split('\n')).toHaveLength(2);
-  }, timeout);
+  });
 
   test('quietly, where that is asked for', async () => {
     const { code, stderr } = await run(app, { files: config({}, { register: { quiet: true } }), script: '' });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
-  }, timeout);
+  });
 
   test('by a program, with a configuration of its own', async () => {
     const server = await openAI();
@@ -445,7 +444,7 @@ describe('loaded in other ways', () => {
         ${ask(server.url)}`,
     });
     expect(printed).toEqual(['true', '200']);
-  }, timeout);
+  });
 });
 
 describe('child processes', () => {
@@ -471,7 +470,7 @@ describe('child processes', () => {
       script,
     });
     expect(printed).toEqual([seen, 'sk-one sk-two false', 'given sk-two false', `2 ${inFork}`]);
-  }, timeout);
+  });
 
   test('worker threads have the real values, unless they are given a copy', async () => {
     const printed = await output({
@@ -488,5 +487,5 @@ describe('child processes', () => {
         await run({ env: { ...process.env } });`,
     });
     expect(printed).toEqual(['1 guard:openai', '1 guard:openai', '0 guard:openai']);
-  }, timeout);
+  });
 });

@@ -11,7 +11,6 @@ test.each(scenarios.map(scenario => [scenario.name, scenario] as const))(
     expect(guard!.waste).toBeLessThanOrEqual(0.005);
     expect(guard!.keyFaults).toBe(0);
   },
-  120_000,
 );
 
 test('a limit on the address is met once', async () => {

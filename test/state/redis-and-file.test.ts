@@ -7,7 +7,6 @@ import { closeGuards, PATIENT, sharedGuard, type SharedGuard } from '../support/
 import { GuardProcess } from '../support/redis/process.ts';
 import { RedisServer } from '../support/redis/server.ts';
 
-const LONG_MS = 60_000;
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 const two = { keys: [key('ann'), key('ben')] };
 
@@ -68,7 +67,7 @@ describe.each([['the provider\'s', 'gemini'], ['a rolling', undefined]])('a rest
     expect(await use(3, hasStore)).toBe(3);
     expect(await use(4, false)).toBe(4);
     expect(await use(20, false)).toBe(3);
-  }, LONG_MS);
+  });
 });
 
 describe('with both', () => {

@@ -10,7 +10,6 @@ import { requestFor, storePool, type StorePool } from '../support/redis/store-po
 
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 const plenty = { keys: [key('ann', { limits: { rpm: 1000 } })] };
-const LONG_MS = 60_000;
 
 let server: RedisServer;
 let proxy: TcpProxy;
@@ -56,7 +55,7 @@ describe('local: a store that is away', () => {
     for (let i = 0; i < 100; i++) await keysOf(1);
     // A hundred calls one after the other would have waited for 20 seconds.
     expect(waited).toBeLessThan(200);
-  }, LONG_MS);
+  });
 
   test('paused: what was spent meanwhile is counted when it is back, once', async () => {
     const one = sharedGuard({ url: server.url, storeTimeoutMs: 200 }, plenty);
@@ -68,7 +67,7 @@ describe('local: a store that is away', () => {
     server.resume();
     await one.warned(/Redis is back/);
     await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(35);
-  }, LONG_MS);
+  });
 
   test.each([
     ['slow', () => void (proxy.delayMs = 1000)],
@@ -85,7 +84,7 @@ describe('local: a store that is away', () => {
     const client = server.client();
     await expect.poll(() => countedIn(client), { timeout: 20_000 }).toEqual([35]);
     client.disconnect();
-  }, LONG_MS);
+  });
 
   test('answers that come in pieces, and in time, are answers', async () => {
     const one = sharedGuard({ url: proxy.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: 3 } })] });
@@ -93,7 +92,7 @@ describe('local: a store that is away', () => {
     proxy.dripMs = 1;
     expect(await one.keysOf(2)).toHaveLength(1);
     expect(one.warnings).toEqual([]);
-  }, LONG_MS);
+  });
 
   test('killed and empty when it begins again: every guard tells what it has used', async () => {
     const [one, other] = [sharedGuard({ url: server.url, ...PATIENT }, plenty), sharedGuard({ url: server.url, ...PATIENT }, plenty)];
@@ -104,7 +103,7 @@ describe('local: a store that is away', () => {
     await server.begin();
     await Promise.all([one.warned(/Redis is back/), other.warned(/Redis is back/)]);
     await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(45);
-  }, LONG_MS);
+  });
 
   test('an answer that is cut off in the middle: counted once, whether Redis had heard of it or not', async () => {
     const one = sharedGuard({ url: proxy.url, ...PATIENT }, plenty);
@@ -113,7 +112,7 @@ describe('local: a store that is away', () => {
     expect(await one.keysOf(10)).toHaveLength(10);
     await one.warned(/Redis is back/);
     await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(15);
-  }, LONG_MS);
+  });
 
   test('an answer that is cut off in the middle: attempts that end before Redis is back hold no place there', async () => {
     const one = sharedGuard({ url: proxy.url, ...PATIENT }, { keys: [key('ann', { limits: { rpm: 1000, concurrency: 10 } })] });
@@ -125,7 +124,7 @@ describe('local: a store that is away', () => {
     await expect.poll(() => countedIn(client), { timeout: 20_000 }).toEqual([15]);
     await expect.poll(() => placesIn(client), { timeout: 20_000 }).toEqual([0]);
     client.disconnect();
-  }, LONG_MS);
+  });
 
   test('an answer that is cut off in the middle: another key that Redis has chosen is not held', async () => {
     const [one, other] = [proxy, server].map(({ url }) => storePool({ url, ...PATIENT }, new ManualClock()));
@@ -138,7 +137,7 @@ describe('local: a store that is away', () => {
     const [, ben] = candidates(other!);
     await expect.poll(async () => (await other!.pool.lease(requestFor([ben!]))).granted, { timeout: 20_000 }).toBe(0);
     for (const each of [one, other]) each!.close();
-  }, LONG_MS);
+  });
 
   test('each guard has its share of the limits, and one request at least', async () => {
     const limited = { keys: [key('ann', { limits: { rpm: 12 } }), key('ben')] };
@@ -153,7 +152,7 @@ describe('local: a store that is away', () => {
     const served = await Promise.all(guards.map(each => each.keysOf(20)));
     // One of the third guard's four was used before.
     expect(served.map(keys => keys.length)).toEqual([4, 4, 3]);
-  }, LONG_MS);
+  });
 
   const pause = (): Promise<void> => {
     server.pause();
@@ -178,7 +177,7 @@ describe('local: a store that is away', () => {
     await strike();
     const served = await Promise.all(guards.map(each => each.keysOf(12, { model: 'gpt-4o' })));
     expect(served.map(keys => keys.length)).toEqual([4, 4, 4]);
-  }, LONG_MS);
+  });
 
   test('a key that was convicted meanwhile is out for all when it is back', async () => {
     const two = { keys: [key('ann'), key('ben')] };
@@ -192,7 +191,7 @@ describe('local: a store that is away', () => {
     await server.begin();
     await other!.heard('key', ({ keyId, to }) => keyId === 'ann' && to === 'disabled');
     expect(new Set(await other!.keysOf(9))).toEqual(new Set(['ben']));
-  }, LONG_MS);
+  });
 });
 
 test('a store that is full is away, and back when there is room', async () => {
@@ -211,7 +210,7 @@ test('a store that is full is away, and back when there is room', async () => {
   await one.warned(/Redis is back/);
   await expect.poll(() => counted(1000), { timeout: 20_000 }).toBe(8);
   client.disconnect();
-}, LONG_MS);
+});
 
 test('a server that keeps its data across a restart has everything counted once', async () => {
   const kept = await RedisServer.start(['--appendonly', 'yes', '--appendfsync', 'always']);
@@ -229,7 +228,7 @@ test('a server that keeps its data across a restart has everything counted once'
     closeGuards();
     await kept.close();
   }
-}, LONG_MS);
+});
 
 describe('reject: a store that is away', () => {
   test('ends calls with StoreError, at once after the first, until it is back', async () => {
@@ -243,5 +242,5 @@ describe('reject: a store that is away', () => {
     server.resume();
     await one.warned(/Redis is back/);
     expect(await one.keysOf(1)).toEqual(['ann']);
-  }, LONG_MS);
+  });
 });

@@ -7,7 +7,6 @@ import { RedisCluster } from '../support/redis/cluster.ts';
 import { GuardProcess } from '../support/redis/process.ts';
 import { closeGuards, PATIENT, sharedGuard, type SharedGuard } from '../support/redis/shared-guard.ts';
 
-const LONG_MS = 60_000;
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 
 let cluster: RedisCluster;
@@ -17,7 +16,7 @@ let prefix: string;
 
 beforeAll(async () => {
   cluster = await RedisCluster.start();
-}, LONG_MS);
+});
 
 afterEach(closeGuards);
 
@@ -43,7 +42,7 @@ test('quotas are those of all guards together, and all of a pool is in one slot'
   expect(used.flat().filter(id => id === 'ben')).toHaveLength(2);
   const { slots } = await places();
   expect(slots.size).toBe(1);
-}, LONG_MS);
+});
 
 test('another process hears of a key that is refused, and of a place that is free again', async () => {
   const provider = { maxWaitMs: 50_000, keys: [key('ann'), key('ben', { limits: { concurrency: 1 } })] };
@@ -67,7 +66,7 @@ test('another process hears of a key that is refused, and of a place that is fre
   } finally {
     await other.kill();
   }
-}, LONG_MS);
+});
 
 test('pools are spread over the nodes, and work side by side', async () => {
   prefix = `t${prefixes++}:`;
@@ -90,7 +89,7 @@ test('pools are spread over the nodes, and work side by side', async () => {
   const { nodes, slots } = await places();
   expect(nodes).toEqual(new Set([0, 1, 2]));
   expect(slots.size).toBeGreaterThanOrEqual(names.length);
-}, LONG_MS);
+});
 
 test('a slot that is moved to another node while calls are made: none fails, and none is counted twice or lost', async () => {
   const plenty = { keys: [key('ann', { limits: { rpm: 10_000 } })] };
@@ -106,7 +105,7 @@ test('a slot that is moved to another node while calls are made: none fails, and
   expect((await cluster.names()).get(name)).toBe((from + 1) % 3);
   expect([...one.warnings, ...other.warnings]).toEqual([]);
   expect(await cluster.counted(prefix)).toEqual([made]);
-}, LONG_MS);
+});
 
 test('connections that are cut while calls are made: all are counted once', async () => {
   const plenty = { keys: [key('ann', { limits: { rpm: 10_000 } })] };
@@ -116,7 +115,7 @@ test('connections that are cut while calls are made: all are counted once', asyn
   await cluster.cut();
   expect(await during).toHaveLength(15);
   await expect.poll(() => cluster.counted(prefix), { timeout: 20_000 }).toEqual([25]);
-}, LONG_MS);
+});
 
 test('a node that is gone: calls go on, and are counted when it is back', async () => {
   const plenty = { keys: [key('ann', { limits: { rpm: 10_000 } })] };
@@ -131,4 +130,4 @@ test('a node that is gone: calls go on, and are counted when it is back', async 
   await one.warned(/Redis is back/);
   // Without its data: what this guard has used it has told anew.
   await expect.poll(() => cluster.counted(prefix), { timeout: 20_000 }).toEqual([30]);
-}, LONG_MS);
+});

@@ -8,7 +8,6 @@ import { RedisServer } from '../support/redis/server.ts';
 import { SomeRedis } from '../support/redis/some-redis.ts';
 import type { Note } from '../../src/state/store.ts';
 
-const LONG_MS = 60_000;
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 const two = { keys: [key('ann'), key('ben')] };
 
@@ -222,7 +221,7 @@ test('Redis is emptied, or away: what was said meanwhile and before is told when
     closeGuards();
     await own.close();
   }
-}, LONG_MS);
+});
 
 test('nothing in Redis, said to it or by it, shows a secret, a key or a provider', async () => {
   const server = await RedisServer.start();
@@ -262,7 +261,7 @@ test('many at once are told, and the store is asked for them, without one being 
   client.disconnect();
   const late = guardOf(many);
   expect(new Set(await late.keysOf(5))).toEqual(new Set(['key-249']));
-}, LONG_MS);
+});
 
 describe('notes that nobody can read', () => {
   test.each([

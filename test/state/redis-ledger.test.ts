@@ -74,4 +74,4 @@ test.each([
   expect(await told()).toEqual([8]);
   client.disconnect();
   await redis.close();
-}, 60_000);
+});

@@ -136,7 +136,7 @@ describe('a limit that refills', () => {
       ),
       { numRuns: 100 },
     );
-  }, 120_000);
+  });
 
   test('no more is granted than fits, whatever is given back or used beyond what was estimated', async () => {
     await fc.assert(
@@ -145,7 +145,7 @@ describe('a limit that refills', () => {
       ),
       { numRuns: 150 },
     );
-  }, 120_000);
+  });
 
   test('a refused call is granted at the time the refusal names, and no sooner', async () => {
     const callArb = fc.record({ waitMs: fc.integer({ min: 0, max: 9000 }), tokens: fc.integer({ min: 1, max: 60 }) });
@@ -167,7 +167,7 @@ describe('a limit that refills', () => {
       }),
       { numRuns: 50 },
     );
-  }, 60_000);
+  });
 
   test('has its first fill and what comes back meanwhile', async () => {
     expect(await grantedIn(at(60), MINUTE_MS - 1)).toBe(119);

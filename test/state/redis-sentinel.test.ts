@@ -5,14 +5,13 @@ import { countedIn } from '../support/redis/counts.ts';
 import { SentinelGroup } from '../support/redis/sentinel.ts';
 import { closeGuards, sharedGuard, type SharedGuard } from '../support/redis/shared-guard.ts';
 
-const LONG_MS = 60_000;
 const key = (id: string, traits: object = {}): object => ({ id, key: `secret-of-${id}`, ...traits });
 
 let group: SentinelGroup;
 
 beforeEach(async () => {
   group = await SentinelGroup.start();
-}, LONG_MS);
+});
 
 afterEach(async () => {
   closeGuards();
@@ -50,7 +49,7 @@ test('a fail-over: no call fails, and afterwards state is shared again', async (
   expect([...one.warnings, ...other.warnings].filter(text => text.includes('is away'))).not.toEqual([]);
   await shareAgain(one, other);
   await expect.poll(counted, { timeout: 20_000 }).toBeGreaterThanOrEqual(20);
-}, LONG_MS);
+});
 
 test('a master that answers nothing any more is left for the one that Sentinel names', async () => {
   const [one, other] = [guardOf(1_000_000), guardOf(1_000_000)];
@@ -62,4 +61,4 @@ test('a master that answers nothing any more is left for the one that Sentinel n
   await Promise.all([one.warned(/Redis is back/), other.warned(/Redis is back/)]);
   await shareAgain(one, other);
   await expect.poll(counted, { timeout: 20_000 }).toBeGreaterThanOrEqual(20);
-}, LONG_MS);
+});

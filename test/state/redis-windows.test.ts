@@ -121,7 +121,7 @@ test('what is granted fits all windows; what is refused would fit one of them no
     }),
     { numRuns: 100 },
   );
-}, 60_000);
+});
 
 test('a refused call is granted at the time the refusal names, and no sooner', async () => {
   await fc.assert(
@@ -144,7 +144,7 @@ test('a refused call is granted at the time the refusal names, and no sooner', a
     ),
     { numRuns: 50 },
   );
-}, 60_000);
+});
 
 test('what is given back after its window has passed is taken from nobody else', async () => {
   const request = requestFor([store.candidate(`key ${keys++}`, { rpm: 2 })]);
