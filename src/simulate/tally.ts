@@ -4,8 +4,9 @@ import { Refused, SimulatedFailure } from './policy.ts';
 import type { AskedCall } from './traffic.ts';
 import { isOfKeys, type Upstream } from './upstream.ts';
 
-/** A cause that was met no more for so long was noticed. */
-const QUIET_MS = 10_000;
+/** A cause that so many attempts met within so long was not noticed; one now and then is a trial. */
+const UNNOTICED = 3;
+const UNNOTICED_MS = 10_000;
 
 /** What came of a run, in figures. Times are in ms. */
 export interface Figures {
@@ -28,7 +29,7 @@ export interface Figures {
   readonly waste: number;
   /** Failed attempts over served calls, the unavoidable ones included. */
   readonly failedPerServed: number;
-  /** From the first failure for a trouble to the last in a row; the median over troubles. */
+  /** From the first failure for a trouble to the last of three within ten seconds; the median over troubles. */
   readonly noticeMs: number | undefined;
   /** From the end of a trouble to the first answer; the median over troubles. */
   readonly recoverMs: number | undefined;
@@ -42,8 +43,10 @@ export interface Figures {
 }
 
 interface Trace {
-  firstAt: number;
+  readonly firstAt: number;
   lastAt: number;
+  /** When it was met of late. */
+  readonly metAt: number[];
   readonly endsAt: number;
   recoveredAt: number | undefined;
 }
@@ -93,10 +96,12 @@ export class Tally {
     if (!trace) {
       const { untilMs = Infinity } = cause.trouble;
       const endsAt = this.upstreams.get(call.provider)!.startAt + untilMs;
-      this.traces.set(cause.id, { firstAt: now, lastAt: now, endsAt, recoveredAt: undefined });
-    } else if (now - trace.lastAt < QUIET_MS) {
-      trace.lastAt = now;
+      this.traces.set(cause.id, { firstAt: now, lastAt: now, metAt: [now], endsAt, recoveredAt: undefined });
+      return;
     }
+    trace.metAt.push(now);
+    if (trace.metAt.length > UNNOTICED) trace.metAt.shift();
+    if (trace.metAt.length === UNNOTICED && now - trace.metAt[0]! < UNNOTICED_MS) trace.lastAt = now;
   }
 
   answered(call: AskedCall, now: number): void {

@@ -181,17 +181,23 @@ describe('failed attempts', () => {
 });
 
 describe('time to notice', () => {
-  test('is from the first failure to the last, unless there is a pause: then the cause was noticed', () => {
+  test('is from the first failure to the last of three within ten seconds: one now and then is a trial', () => {
     const { fail, tally } = benchOf({ troubles: [{ kind: 'revoked', keys: ['a'], fromMs: 0 }] });
-    for (const atMs of [0, 3000, 12_999, 60_000]) fail('a', atMs);
-    expect(tally.figures().noticeMs).toBe(12_999);
+    for (const atMs of [0, 6000, 9999, 15_000, 20_000, 25_000, 60_000]) fail('a', atMs);
+    expect(tally.figures().noticeMs).toBe(15_000);
+  });
+
+  test('of a single failure is none', () => {
+    const { fail, tally } = benchOf({ troubles: [{ kind: 'revoked', keys: ['a'], fromMs: 0 }] });
+    for (const atMs of [0, 600_000]) fail('a', atMs);
+    expect(tally.figures().noticeMs).toBe(0);
   });
 
   test('is the median over troubles, and has nothing to do with quotas', () => {
     const troubles: Trouble[] = ['a', 'b', 'c'].map(id => ({ kind: 'revoked', keys: [id], fromMs: 0 }));
     const keys = ['a', 'b', 'c', 'd'].map(id => ({ id }));
     const { fail, serve, tally } = benchOf({ keys, troubles, quotas: [quotaOf()] });
-    for (const [keyId, atMs] of [['a', 0], ['b', 0], ['b', 4000], ['c', 0], ['c', 9000]] as const) fail(keyId, atMs);
+    for (const [keyId, atMs] of [['a', 0], ['b', 0], ['b', 1000], ['b', 4000], ['c', 0], ['c', 1000], ['c', 9000]] as const) fail(keyId, atMs);
     serve('d', 0);
     for (const atMs of [1000, 2000]) fail('d', atMs);
     expect(tally.figures().noticeMs).toBe(4000);
