@@ -100,6 +100,8 @@ export class Call implements SlotHolder {
   isRepeat = false;
   /** No key will be ready in time and the pool says to use the first one all the same. */
   takeFirst = false;
+  /** Attempts before the one for which no key was found last. */
+  foundNone = -1;
   preferredKeyId: string | undefined;
   /** What the call is to stay with one key for. */
   affinity: string | undefined = undefined;

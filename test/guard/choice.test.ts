@@ -39,3 +39,13 @@ test('no key to be had is told as well', async () => {
   await ask();
   expect(choices).toHaveLength(1);
 });
+
+test('a call that waits tells once that there is none, and then which one it got', async () => {
+  const { ask, call, clock, guard } = poolBench([{ id: 'a', limits: { rpm: 1 } }], { maxWaitMs: 120_000 });
+  await ask();
+  const choices: ChoiceEvent[] = [];
+  guard.on('choice', choice => choices.push(choice));
+  call();
+  for (let i = 0; i < 7; i++) await clock.advance(10_000);
+  expect(choices.map(({ keyId }) => keyId)).toEqual([undefined, 'a']);
+});

@@ -45,6 +45,16 @@ describe('quotas', () => {
     expect(await other.keysOf(1)).toEqual(['ben']);
   });
 
+  test('what is told of a choice is what the store has said', async () => {
+    const two = { keys: [key('ann', { limits: { rpm: 1 } }), key('ben', { limits: { rpm: 1 } })] };
+    const [one, other] = [guardOf(two), guardOf(two)];
+    expect(await one.keysOf(1)).toEqual(['ann']);
+    const chosen: (string | undefined)[] = [];
+    other.guard.on('choice', ({ keyId }) => chosen.push(keyId));
+    for (let i = 0; i < 2; i++) await other.keysOf(1);
+    expect(chosen).toEqual(['ben', undefined]);
+  });
+
   test('what was never sent is given back', async () => {
     const single = { keys: [key('ann', { limits: { rpm: 1 } })] };
     const [one, other] = [guardOf(single, { retry: { enabled: false } }), guardOf(single)];

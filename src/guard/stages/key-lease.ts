@@ -15,6 +15,9 @@ import { leaveLine } from '../waiting.ts';
 
 const NOTHING = Promise.resolve(undefined);
 
+/** Tells those who listen which key was chosen, and why. */
+type ChoiceTeller = (key: PoolKey | undefined) => void;
+
 /**
  * Takes a key for one attempt, and teaches the pool what came of it. A provider without a pool passes
  * through untouched.
@@ -50,14 +53,14 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     return NOTHING;
   };
 
-  const announce = (call: Call, pool: Pool, lease: Lease | undefined, keys: readonly KeyExplanation[]): void => {
+  const announce = (call: Call, pool: Pool, key: PoolKey | undefined, keys: readonly KeyExplanation[]): void => {
     const { sessionId, tags = [], userId } = call.options;
     events.emit('choice', {
       provider: call.provider.name,
       model: call.model,
       pool: pool.pattern,
       attempt: call.attemptsInAll + 1,
-      keyId: lease?.key.id,
+      keyId: key?.id,
       keys,
       userId,
       sessionId,
@@ -66,10 +69,20 @@ export function keyLeaseStage(runtime: Runtime): Stage {
   };
 
   /** Other processes use the key as well: the store has the last word. */
-  const confirm = (call: Call, next: Handler, shared: SharedPool, lease: Lease, isFixed: boolean): Promise<unknown> => {
-    if (call.takeFirst) return proceed(call, next, shared.record(lease));
+  const confirm = (
+    call: Call,
+    next: Handler,
+    shared: SharedPool,
+    lease: Lease,
+    isFixed: boolean,
+    tell: ChoiceTeller | undefined,
+  ): Promise<unknown> => {
+    if (call.takeFirst) {
+      tell?.(lease.key);
+      return proceed(call, next, shared.record(lease));
+    }
     const confirmation = shared.confirm(lease, call, excludedFrom(call), isFixed);
-    if (!(confirmation instanceof Promise)) return confirmed(call, next, confirmation);
+    if (!(confirmation instanceof Promise)) return confirmed(call, next, confirmation, tell);
     const inTime = interruptions.wait<Confirmation>(call, settle => {
       let isOver = false;
       void confirmation.then(outcome => {
@@ -82,14 +95,22 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     });
     return inTime.then(outcome => {
       call.now = clock.now();
-      return confirmed(call, next, outcome);
+      return confirmed(call, next, outcome, tell);
     });
   };
 
-  const confirmed = (call: Call, next: Handler, outcome: Confirmation): Promise<unknown> => {
+  const confirmed = (
+    call: Call,
+    next: Handler,
+    outcome: Confirmation,
+    tell: ChoiceTeller | undefined,
+  ): Promise<unknown> => {
     // What the store has said of the keys it was asked for is known now.
     if (outcome === undefined) return enter(call, next);
-    if (!(outcome instanceof StoreFailure)) return proceed(call, next, outcome);
+    if (!(outcome instanceof StoreFailure)) {
+      tell?.(outcome.key);
+      return proceed(call, next, outcome);
+    }
     const { cause } = outcome;
     return Promise.reject(new StoreError({ provider: call.provider.name, attempts: call.trail, cause }));
   };
@@ -102,11 +123,16 @@ export function keyLeaseStage(runtime: Runtime): Stage {
     const isBehind = pool.line.size > 0 && !call.place && call.attempts === 0 && pool.settings.maxWaitMs > 0;
     const explain = events.heard('choice') ? explainChoice(pool, call, call.tried) : undefined;
     const lease = isBehind ? pool.leaseUnclaimed(call) : leaseFor(call, pool);
-    if (explain) announce(call, pool, lease, explain(lease?.key));
+    const tell = explain && ((key: PoolKey | undefined) => announce(call, pool, key, explain(key)));
     if (lease) {
       const { shared } = pool;
-      return shared === undefined ? proceed(call, next, lease) : confirm(call, next, shared, lease, isBehind);
+      if (shared) return confirm(call, next, shared, lease, isBehind, tell);
+      tell?.(lease.key);
+      return proceed(call, next, lease);
     }
+    // One that waits finds none each time it looks.
+    if (tell && call.foundNone !== call.attemptsInAll) tell(undefined);
+    call.foundNone = call.attemptsInAll;
     // A key outside the pool is better than waiting for one inside, where the keys are what is missing.
     const mayUseOther = pool.settings.fallbackBehavior === 'useEnvironment' && call.attempts === 0 && !call.only;
     if (mayUseOther && !pool.holdsBack(call)) {
