@@ -1,9 +1,13 @@
 // Run: npm run simulate [-- --help]
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { parseArgs } from 'node:util';
+import { ConfigError } from '../src/index.ts';
 import {
+  callsOf,
+  checkScenario,
   compare,
+  defaultsPolicy,
   explainingPolicy,
   guardPolicy,
   parseTrace,
@@ -18,12 +22,13 @@ import { scenarios } from './scenarios/index.ts';
 
 const USAGE = `npm run simulate -- [options]
   --scenario TEXT   those with that in their name
+  --file FILE       a scenario of your own, as JSON
   --policy NAME     that one alone
   --seeds COUNT     how many runs of each, 3 where absent
   --json FILE       the figures as JSON
   --docs            puts the tables into docs/goodput.md
   --trace FILE      the calls of a recorded trace, in place of the scenario's own
-  --explain CALL    why each key was or was not chosen for that call`;
+  --explain CALL    why each key was or was not chosen for that call of seed 1`;
 
 const options = parsed();
 if (options.help) {
@@ -31,20 +36,29 @@ if (options.help) {
   process.exit();
 }
 
-const everybody: readonly Policy[] = [guardPolicy, ...peers];
+const everybody: readonly Policy[] = [guardPolicy, defaultsPolicy, ...peers];
 const policies = everybody.filter(({ name }) => options.policy === undefined || name === options.policy);
 if (policies.length === 0) misused(`--policy: expected one of ${everybody.map(({ name }) => name).join(', ')}`);
-const wanted = scenarios.filter(({ name }) => name.includes(options.scenario)).map(withTrace);
+const named = options.file === undefined ? scenarios : [reading('file', options.file, text => scenarioOf(text))];
+const isWanted = ({ name }: Scenario): boolean => name.toLowerCase().includes(options.scenario.toLowerCase());
+const wanted = named.filter(isWanted).map(withTrace);
 if (wanted.length === 0) misused(`--scenario: expected a part of one of these names: ${scenarios.map(({ name }) => name).join('; ')}`);
 
-if (options.explain !== undefined) await explain(whole('explain', options.explain, 0));
-else await run();
+if (options.json !== undefined && !existsSync(path.dirname(path.resolve(options.json)))) misused(`--json: no folder ${path.dirname(options.json)}`);
+try {
+  if (options.explain !== undefined) await explain(whole('explain', options.explain, 0));
+  else await run();
+} catch (error) {
+  if (!(error instanceof ConfigError)) throw error;
+  misused(error.issues.map(({ path: place, message }) => `${place}: ${message}`).join('\n'));
+}
 
 function parsed() {
   try {
     return parseArgs({
       options: {
         scenario: { type: 'string', default: '' },
+        file: { type: 'string' },
         policy: { type: 'string' },
         seeds: { type: 'string', default: '3' },
         json: { type: 'string' },
@@ -74,11 +88,26 @@ function whole(name: string, text: string, least: number): number {
 function withTrace(scenario: Scenario): Scenario {
   const { trace } = options;
   if (trace === undefined) return scenario;
-  const calls = parseTrace(readFileSync(trace, 'utf8'));
+  const calls = reading('trace', trace, parseTrace);
   const [first] = scenario.traffic;
   if (!first) return scenario;
   const { patienceMs, provider } = first;
-  return { ...scenario, traffic: [{ shape: 'trace', calls, provider, patienceMs }] };
+  const { about, ...rest } = scenario;
+  return { ...rest, about: `With the calls of ${path.basename(trace)}; else: ${about}`, traffic: [{ shape: 'trace', calls, provider, patienceMs }] };
+}
+
+function reading<T>(option: string, file: string, read: (text: string) => T): T {
+  try {
+    return read(readFileSync(file, 'utf8'));
+  } catch (error) {
+    return misused(`--${option}: ${file}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function scenarioOf(text: string): Scenario {
+  const scenario: unknown = JSON.parse(text);
+  checkScenario(scenario);
+  return scenario;
 }
 
 async function run(): Promise<void> {
@@ -95,7 +124,12 @@ async function run(): Promise<void> {
 
 async function explain(call: number): Promise<void> {
   for (const scenario of wanted) {
+    const { length } = callsOf(scenario, 1);
     console.log(`${scenario.name}, call ${call}`);
+    if (call >= length) {
+      console.log(`there are calls 0 to ${length - 1}`);
+      continue;
+    }
     const told: string[] = [];
     await simulate(scenario, [explainingPolicy(call, text => told.push(text))]);
     console.log(told.join('\n') || 'no key was asked for');

@@ -1,5 +1,6 @@
+export { checkScenario } from './simulate/check.ts';
 export { compare, type Comparison, type ComparedPolicy } from './simulate/comparison.ts';
-export { explainingPolicy, guardPolicy } from './simulate/guard-policy.ts';
+export { defaultsPolicy, explainingPolicy, guardPolicy } from './simulate/guard-policy.ts';
 export { mostServable } from './simulate/oracle.ts';
 export {
   Refused,

@@ -1,6 +1,7 @@
 import * as z from 'zod';
 import { ConfigError, type ConfigIssue } from '../guard/errors.ts';
-import { describeIssues } from '../guard/config/issues.ts';
+import { describeIssues, formatPath } from '../guard/config/issues.ts';
+import { isMoment } from './moment.ts';
 import type { Scenario } from './scenario.ts';
 
 const whole = 'a whole number, 1 or more';
@@ -33,8 +34,10 @@ const traffic = {
   leaving: share.optional(),
 };
 
+const momentError = 'an ISO time with its offset, such as `2026-11-20T12:00:00Z`';
+
 const call = section({
-  time: z.union([z.number(), z.string().refine(value => !Number.isNaN(Date.parse(value)))], { error: 'epoch ms, or an ISO time' }),
+  time: z.union([z.number(), z.string().refine(isMoment)], { error: 'epoch ms, or an ISO time with its offset' }),
   provider: text,
   model: text.optional(),
   tokens: fromZero.optional(),
@@ -85,7 +88,7 @@ function build() {
   return section({
     name: text,
     about: text,
-    startAt: text.refine(value => !Number.isNaN(Date.parse(value)), { error: 'an ISO time' }),
+    startAt: z.string({ error: momentError }).refine(isMoment, { error: momentError }),
     durationMs: positive,
     providers: z.record(text, provider, { error: 'an object of providers' }),
     traffic: list(shapes),
@@ -96,16 +99,20 @@ function build() {
 }
 
 /** @throws ConfigError naming everything that is wrong */
-export function checkScenario(scenario: Scenario): void {
-  const { error } = (built ??= build()).safeParse(scenario, { jitless: true });
-  const issues = error ? describeIssues(error.issues, scenario) : [...misfits(scenario)];
+export function checkScenario(scenario: unknown): asserts scenario is Scenario {
+  const { data, error } = (built ??= build()).safeParse(scenario, { jitless: true });
+  const issues = error ? describeIssues(error.issues, scenario) : [...misfits(data)];
   if (issues.length > 0) throw new ConfigError(issues);
 }
 
 /** What speaks of something that is not there. */
-function* misfits({ providers, traffic: all }: Scenario): Generator<ConfigIssue> {
+function* misfits({ providers, traffic: all }: z.output<ReturnType<typeof build>>): Generator<ConfigIssue> {
   const known = Object.keys(providers);
   const isUnknown = (name: string): boolean => !known.includes(name);
+  if (known.length === 0) {
+    yield { path: 'providers', message: 'expected one at least, found none' };
+    return;
+  }
   const message = `expected one of ${known.map(name => JSON.stringify(name)).join(', ')}, found `;
   for (const [position, each] of all.entries()) {
     const path = `traffic[${position}]`;
@@ -115,13 +122,20 @@ function* misfits({ providers, traffic: all }: Scenario): Generator<ConfigIssue>
     }
   }
   for (const [name, { keys, troubles = [] }] of Object.entries(providers)) {
-    const path = `providers[${JSON.stringify(name)}]`;
+    const path = formatPath(['providers', name]);
     const ids = new Set<string>();
     for (const [index, { id }] of keys.entries()) {
       if (ids.has(id)) yield { path: `${path}.keys[${index}].id`, message: `expected an id of its own, found ${JSON.stringify(id)} again` };
       ids.add(id);
     }
     for (const [position, trouble] of troubles.entries()) {
+      const { factor, fromMs, kind, untilMs = Infinity } = trouble;
+      if (untilMs < fromMs) {
+        yield { path: `${path}.troubles[${position}].untilMs`, message: `expected ${fromMs} or more, as it begins then, found ${untilMs}` };
+      }
+      if (kind === 'slow' && factor === undefined) {
+        yield { path: `${path}.troubles[${position}].factor`, message: 'expected how many times longer answers take, found none' };
+      }
       for (const [index, id] of (trouble.keys ?? []).entries()) {
         if (ids.has(id)) continue;
         yield { path: `${path}.troubles[${position}].keys[${index}]`, message: `expected the id of a key, found ${JSON.stringify(id)}` };

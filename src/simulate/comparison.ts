@@ -1,5 +1,5 @@
 import type { Policy } from './policy.ts';
-import type { Scenario } from './scenario.ts';
+import type { Scenario, ScenarioGuard } from './scenario.ts';
 import { simulate, type RunResult } from './simulate.ts';
 
 /** A policy over all seeds. */
@@ -13,20 +13,26 @@ export interface Comparison {
   readonly name: string;
   readonly about: string;
   readonly seeds: readonly number[];
+  /** How the guard was configured, where the scenario says. */
+  readonly guard: ScenarioGuard | undefined;
   readonly policies: Readonly<Record<string, ComparedPolicy>>;
 }
 
 /** Runs a scenario with each policy and each seed. Within one seed all policies have the same calls and the same chance. */
 export async function compare(scenario: Scenario, policies: readonly Policy[], seeds: readonly number[]): Promise<Comparison> {
+  if (policies.length === 0) throw new RangeError('policies: expected one at least, found none');
+  const odd = seeds.find(seed => !Number.isInteger(seed));
+  if (odd !== undefined) throw new RangeError(`seeds: expected whole numbers, found ${odd}`);
   const names = new Set(policies.map(({ name: policy }) => policy));
   if (names.size < policies.length) throw new RangeError('policies: expected names of their own, found one twice');
   const runs: Record<string, RunResult>[] = [];
   for (const seed of seeds) runs.push(await simulate(scenario, policies, seed));
-  const { about, name } = scenario;
+  const { about, guard, name } = scenario;
   return {
     name,
     about,
     seeds,
+    guard,
     policies: Object.fromEntries(policies.map(policy => [policy.name, overSeeds(runs.map(run => run[policy.name]!))])),
   };
 }

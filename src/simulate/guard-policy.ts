@@ -5,8 +5,21 @@ import type { Scenario, SimulatedProvider, SimulatedQuota, TraceCall } from './s
 
 const QUOTA_NAMES = { requests: { minute: 'rpm', day: 'rpd' }, tokens: { minute: 'tpm', day: 'tpd' } } as const;
 
+/** Nobody is turned away while there is time to wait. */
+const LONG_QUEUE = 1_000_000;
+const DEFAULT_QUEUE = 100;
+
 /** The guard itself, one per process, as it is configured by who knows what the scenario says he was told. */
 export const guardPolicy: Policy = { name: 'guard', start: surroundings => start(surroundings, () => undefined) };
+
+/** The guard with its keys, and what is known of their limits, and nothing else in its configuration. */
+export const defaultsPolicy: Policy = {
+  name: 'guard, defaults',
+  start: surroundings => {
+    const guard = { options: { queue: { maxQueueSize: DEFAULT_QUEUE } } };
+    return start({ ...surroundings, scenario: { ...surroundings.scenario, guard } }, () => undefined);
+  },
+};
 
 /** The guard, that tells of each attempt of one call which key was chosen, and why no other one was. */
 export function explainingPolicy(callId: number, report: (text: string) => void): Policy {
@@ -59,7 +72,7 @@ function configOf(scenario: Scenario, store: StateStore | undefined): ExecutionG
   const modelsOf = (name: string): string[] =>
     all.flatMap(({ provider, model }) => (provider === name && model !== undefined ? [model] : []));
   return {
-    queue: { maxQueueSize: 1_000_000 },
+    queue: { maxQueueSize: LONG_QUEUE },
     ...guard.options,
     ...(store && { store }),
     keyManagement: {

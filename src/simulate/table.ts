@@ -18,7 +18,7 @@ const COLUMNS: readonly (readonly [head: string, cell: (policy: ComparedPolicy) 
 ];
 
 /** One scenario as a Markdown table, which reads well as plain text too. */
-export function toTable({ about, name, policies }: Comparison): string {
+export function toTable({ about, guard, name, policies }: Comparison): string {
   const rows = [
     ['policy', ...COLUMNS.map(([head]) => head)],
     ...Object.entries(policies).map(([policy, figures]) => [policy, ...COLUMNS.map(([, cell]) => cell(figures))]),
@@ -28,7 +28,8 @@ export function toTable({ about, name, policies }: Comparison): string {
     `| ${row.map((cell, column) => (column === 0 ? cell.padEnd(widths[column]!) : cell.padStart(widths[column]!))).join(' | ')} |`;
   const rule = `| ${widths.map((width, column) => (column === 0 ? '-'.repeat(width) : `${'-'.repeat(width - 1)}:`)).join(' | ')} |`;
   const [head, ...body] = rows;
-  return [`### ${name}`, '', about, '', line(head!), rule, ...body.map(line)].join('\n');
+  const configured = guard ? [`The guard is configured with \`${JSON.stringify({ ...guard.options, ...guard.pool })}\`.`, ''] : [];
+  return [`### ${name}`, '', about, '', ...configured, line(head!), rule, ...body.map(line)].join('\n');
 }
 
 function percent(share: number): string {

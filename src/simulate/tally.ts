@@ -104,15 +104,18 @@ export class Tally {
     if (trace.metAt.length === UNNOTICED && now - trace.metAt[0]! < UNNOTICED_MS) trace.lastAt = now;
   }
 
+  /** @throws RangeError where the provider has answered nobody for it */
   answered(call: AskedCall, now: number): void {
+    const startedAt = this.startedAt.get(call.id);
+    if (startedAt === undefined) throw new RangeError(`call ${call.id} was answered, but none of its attempts was`);
+    this.startedAt.delete(call.id);
     if (!stays(call)) return;
     if (now > call.leavesAt) {
       this.counts.refused++;
       return;
     }
     this.counts.served++;
-    this.waits.push((this.startedAt.get(call.id) ?? now) - call.at);
-    this.startedAt.delete(call.id);
+    this.waits.push(startedAt - call.at);
   }
 
   /** @throws what is no word of the provider's, nor a refusal */

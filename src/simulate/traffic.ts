@@ -1,5 +1,6 @@
 import type { Random } from '../clock.ts';
 import { DAY_MS, HOUR_MS, MINUTE_MS } from '../faults/durations.ts';
+import { isMoment } from './moment.ts';
 import { exponential, logNormal, seeded } from './random.ts';
 import type { Scenario, TraceCall, Traffic } from './scenario.ts';
 
@@ -114,9 +115,9 @@ function traceCall(value: unknown, line: number): TraceCall {
   const member = (name: string): unknown =>
     typeof value === 'object' && value !== null ? Reflect.get(value, name) : undefined;
   const time = member('time');
-  const isTime = typeof time === 'number' ? Number.isFinite(time) : typeof time === 'string' && !Number.isNaN(Date.parse(time));
+  const isTime = typeof time === 'number' ? Number.isFinite(time) : typeof time === 'string' && isMoment(time);
   if ((typeof time !== 'number' && typeof time !== 'string') || !isTime) {
-    throw new TypeError(`line ${line}: time must be epoch ms or an ISO time`);
+    throw new TypeError(`line ${line}: time must be epoch ms or an ISO time with its offset`);
   }
   const text = (name: string): string | undefined => {
     const found = member(name);

@@ -25,13 +25,18 @@ async function saidOf(place: string, value: unknown): Promise<string> {
 
 describe('a scenario is refused', () => {
   test.each([
-    ['startAt', 'tomorrow', 'startAt: expected an ISO time, found a string'],
+    ['startAt', 'tomorrow', 'startAt: expected an ISO time with its offset, such as `2026-11-20T12:00:00Z`, found a string'],
+    ['startAt', '20 November', 'startAt: expected an ISO time with its offset, such as `2026-11-20T12:00:00Z`, found a string'],
+    ['startAt', '2026-11-20T12:00', 'startAt: expected an ISO time with its offset, such as `2026-11-20T12:00:00Z`, found a string; did you mean `2026-11-20T12:00:00Z`?'],
     ['durationMs', -1, 'durationMs: expected a number above 0, found the number -1'],
     ['providers.openai.dialect', 'opnai', 'providers.openai.dialect: expected one of `gemini`, `openai`, `anthropic`, `binance`, `plain`, found a string; did you mean `openai`?'],
     ['providers.openai.keys', 'ann', 'providers.openai.keys: expected an array, found a string'],
-    ['providers.openai.keys.1', { id: 'ann' }, 'providers["openai"].keys[1].id: expected an id of its own, found "ann" again'],
+    ['providers.openai.keys.1', { id: 'ann' }, 'providers.openai.keys[1].id: expected an id of its own, found "ann" again'],
     ['providers.openai.quotas', [{ of: 'key', counts: 'requests', limit: -1, per: 'minute', form: 'fixed' }], 'providers.openai.quotas[0].limit: expected a number, 0 or more, found the number -1'],
-    ['providers.openai.troubles', [{ kind: 'revoked', keys: ['ben'], fromMs: 0 }], 'providers["openai"].troubles[0].keys[0]: expected the id of a key, found "ben"'],
+    ['providers.openai.troubles', [{ kind: 'revoked', keys: ['ben'], fromMs: 0 }], 'providers.openai.troubles[0].keys[0]: expected the id of a key, found "ben"'],
+    ['providers.openai.troubles', [{ kind: 'outage', fromMs: 5, untilMs: 4 }], 'providers.openai.troubles[0].untilMs: expected 5 or more, as it begins then, found 4'],
+    ['providers.openai.troubles', [{ kind: 'slow', fromMs: 0 }], 'providers.openai.troubles[0].factor: expected how many times longer answers take, found none'],
+    ['providers', {}, 'providers: expected one at least, found none'],
     ['traffic.0.provider', 'gemini', 'traffic[0].provider: expected one of "openai", found "gemini"'],
     ['traffic.0.shape', 'wave', 'traffic[0].shape: expected one of `steady`, `ramp`, `burst`, `diurnal`, `trace`, found a string'],
     ['traffic.0.calls', -1, 'traffic[0].calls: expected a number, 0 or more, found the number -1'],

@@ -194,7 +194,7 @@ describe('processes', () => {
     const seen: number[] = [];
     const look = policyOf('look', () => (_call, process) => {
       seen.push(process);
-      return Promise.resolve();
+      return Promise.reject(new Refused('seen'));
     });
     await simulate(scenarioOf({}, { shape: 'burst', calls: 7, atMs: 0, overMs: 0 }, { processes: 3 }), [look]);
     expect(seen).toEqual([0, 1, 2, 0, 1, 2, 0]);
@@ -224,7 +224,7 @@ describe('over several seeds', () => {
     const seeds = [1, 2, 3, 4];
     const runs = await Promise.all(seeds.map(seed => simulate(busy, [firstKey], seed)));
     const { policies, ...rest } = await compare(busy, [firstKey], seeds);
-    expect(rest).toEqual({ name: 'test', about: 'A test.', seeds });
+    expect(rest).toEqual({ name: 'test', about: 'A test.', seeds, guard: undefined });
     const figures = policies['first key']!;
     const served = runs.map(run => run['first key']!.served).sort((a, b) => a - b);
     expect(figures.served).toBe(served[1]);
@@ -236,9 +236,14 @@ describe('over several seeds', () => {
     expect(figures.noticeMs).toBeDefined();
   });
 
+  test('of nobody, or by seeds that are none, are refused', async () => {
+    await expect(compare(scenarioOf({}), [], [1])).rejects.toThrow('policies: expected one at least, found none');
+    await expect(compare(scenarioOf({}), [firstKey], [1, 1.5])).rejects.toThrow('seeds: expected whole numbers, found 1.5');
+  });
+
   test('what never happened has no time', async () => {
     const { policies } = await compare(scenarioOf({ keys: [{ id: 'a' }] }), [firstKey], [1, 2]);
-    expect(toTable({ name: '', about: '', seeds: [1, 2], policies })).toMatch(/\| +\| +\| +1\.00 \| +\|$/);
+    expect(toTable({ name: '', about: '', seeds: [1, 2], guard: undefined, policies })).toMatch(/\| +\| +\| +1\.00 \| +\|$/);
     const nothing = { noticeMs: undefined, recoverMs: undefined, failures: {} };
     expect(policies['first key']).toMatchObject({ ...nothing, goodput: 1 });
   });

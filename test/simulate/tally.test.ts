@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { QueueFullError } from '../../src/index.ts';
+import type { AskedCall } from '../../src/simulate/traffic.ts';
 import type { Cause } from '../../src/simulate/dialects/dialect.ts';
 import { Refused, SimulatedFailure } from '../../src/simulate/policy.ts';
 import type { SimulatedProvider, Trouble } from '../../src/simulate/scenario.ts';
@@ -49,12 +50,16 @@ describe('calls', () => {
     const { tally } = benchOf();
     const left = callOf(0, { leavesAt: START_AT + 10 });
     for (const call of [callOf(0), callOf(0), callOf(0), callOf(0), callOf(0), left, left]) tally.asked(call);
-    tally.answered(callOf(0), START_AT + 60_000);
-    tally.answered(callOf(0), START_AT + 60_001);
+    const answered = (call: AskedCall, atMs: number): void => {
+      tally.succeeded(call, 'a', START_AT, START_AT + atMs);
+      tally.answered(call, START_AT + atMs);
+    };
+    answered(callOf(0), 60_000);
+    answered(callOf(0), 60_001);
     tally.rejected(callOf(0), refusal, START_AT);
     tally.rejected(callOf(0), new Refused('no key'), START_AT);
     tally.rejected(callOf(0), failure(503), START_AT);
-    tally.answered(left, START_AT + 5);
+    answered(left, 5);
     tally.rejected(left, refusal, START_AT + 5);
     tally.rejected(left, new Error('aborted'), START_AT + 5);
     expect(tally.figures()).toMatchObject({ asked: 5, served: 1, refused: 3, errors: 1 });
@@ -268,10 +273,9 @@ describe('waits', () => {
     expect(tally.figures()).toMatchObject({ waitP50Ms: 101, waitP99Ms: 199 });
   });
 
-  test('of calls that nobody saw begin are as long as they took', () => {
+  test('of a call that no attempt has answered are none: its policy has made the answer up', () => {
     const { tally } = benchOf();
-    tally.answered(callOf(0), START_AT + 700);
-    expect(tally.figures().waitP50Ms).toBe(700);
+    expect(() => tally.answered(callOf(0, { id: 7 }), START_AT + 700)).toThrow('call 7 was answered, but none of its attempts was');
   });
 });
 

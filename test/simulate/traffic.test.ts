@@ -136,11 +136,11 @@ describe('a trace', () => {
 
   test.each([
     ['{"time":1', 'line 2 is not JSON'],
-    ['7', 'line 2: time must be epoch ms or an ISO time'],
-    ['null', 'line 2: time must be epoch ms or an ISO time'],
-    ['{"provider":"a"}', 'line 2: time must be epoch ms or an ISO time'],
-    ['{"time":"soon","provider":"a"}', 'line 2: time must be epoch ms or an ISO time'],
-    ['{"time":1e999,"provider":"a"}', 'line 2: time must be epoch ms or an ISO time'],
+    ['7', 'line 2: time must be epoch ms or an ISO time with its offset'],
+    ['null', 'line 2: time must be epoch ms or an ISO time with its offset'],
+    ['{"provider":"a"}', 'line 2: time must be epoch ms or an ISO time with its offset'],
+    ['{"time":"soon","provider":"a"}', 'line 2: time must be epoch ms or an ISO time with its offset'],
+    ['{"time":1e999,"provider":"a"}', 'line 2: time must be epoch ms or an ISO time with its offset'],
     ['{"time":1}', 'line 2: provider is missing'],
     ['{"time":1,"provider":5}', 'line 2: provider must be a string, found number'],
     ['{"time":1,"provider":"a","model":[]}', 'line 2: model must be a string, found object'],
