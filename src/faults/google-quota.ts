@@ -10,7 +10,7 @@ export function quotaLimitsOf(body: unknown): LimitReading[] {
   return quotaViolations(body).flatMap(({ quotaId, quotaMetric, quotaValue }) => {
     if (typeof quotaId !== 'string') return [];
     const windowMs = quotaId.includes('PerDay') ? DAY_MS : quotaId.includes('PerMinute') ? MINUTE_MS : undefined;
-    const limit = typeof quotaValue === 'string' && /^\d+$/.test(quotaValue) ? Number(quotaValue) : 0;
+    const limit = typeof quotaValue === 'string' && /^\d{1,15}$/.test(quotaValue) ? Number(quotaValue) : 0;
     if (windowMs === undefined || limit === 0) return [];
     const unit = /token/i.test(typeof quotaMetric === 'string' ? quotaMetric : quotaId) ? 'tokens' : 'requests';
     return { counts: windowMs === DAY_MS ? `${unit} per day` : unit, windowMs, limit };

@@ -108,5 +108,6 @@ function parameter(text: string): readonly [name: string, value: string] {
 }
 
 function whole(text = '', factor = 1): number | undefined {
-  return /^\d+$/.test(text) ? Number(text) * factor : undefined;
+  const figure = /^\d+$/.test(text) ? Number(text) * factor : Infinity;
+  return figure === Infinity ? undefined : figure;
 }

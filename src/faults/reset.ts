@@ -66,10 +66,11 @@ export function parseDate(text: string): number | undefined {
   return Number.isNaN(date) ? undefined : date;
 }
 
-/** A decimal number; NaN for anything else. */
+/** A decimal number; NaN for anything else, and for one of so many digits that it is no number any more. */
 export function decimal(text = ''): number {
   const trimmed = text.trim();
-  return NUMBER.test(trimmed) ? Number(trimmed) : Number.NaN;
+  const number = NUMBER.test(trimmed) ? Number(trimmed) : Number.NaN;
+  return Number.isFinite(number) ? number : Number.NaN;
 }
 
 /** `delayMs` from now, never in the past; undefined for what is no time. */

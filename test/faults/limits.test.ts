@@ -58,7 +58,7 @@ describe('readLimits', () => {
     ]);
   });
 
-  test.each(['-1', '', 'many', '1e3', 'NaN', 'Infinity'])('makes no figure of "%s"', (figure) => {
+  test.each(['-1', '', 'many', '1e3', 'NaN', 'Infinity', '9'.repeat(400)])('makes no figure of "%s"', (figure) => {
     expect(read({ 'x-ratelimit-remaining-tokens': figure, 'x-ratelimit-reset-tokens': '5s' })).toEqual([]);
     expect(read({ ratelimit: `"a";r=${figure};t=5` })).toEqual([]);
   });

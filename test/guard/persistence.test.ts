@@ -221,6 +221,17 @@ describe('after a restart', () => {
     expect(after.key('b').state).toBe('ready');
   });
 
+  test('a figure of more digits than a number holds did not damage the file, and with it all that was known', async () => {
+    const before = life({ provider: 'openai' });
+    await before.call(httpError(429, { 'retry-after': '600' }), { keyId: 'a' });
+    const figure = '9'.repeat(400);
+    const headers = { 'x-ratelimit-limit-requests': figure, 'x-ratelimit-remaining-requests': figure, 'ratelimit-policy': `"p";q=${figure}` };
+    await before.guard.execute(() => new Response('', { headers: { ...headers, ratelimit: `"p";r=${figure};t=60` } }), 'openai');
+    const after = restart(before, { provider: 'openai' });
+    expect(after.warnings).toEqual([]);
+    expect(after.key('a').state).toBe('cooling');
+  });
+
   test('the use of a declared group is known', async () => {
     const options = {
       keys: keysOf('a', 'b').map(key => ({ ...key, group: 'team' })),

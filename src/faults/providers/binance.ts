@@ -12,7 +12,7 @@ const BANNED_UNTIL = /\bbanned until (\d{13})\b/i;
 /** "Too much request weight used; current limit is 6000 request weight per 1 MINUTE..." A ban names no limit. */
 const WEIGHT_USED_UP = /(?<!\bway )\btoo much request weight used\b/i;
 /** Futures say "requests per minute", and mean their weight. Other intervals have counts of their own. */
-const LIMIT = /\bcurrent limit (?:of IP\S* )?is (\d+) (?:request weight|requests) per (?:1 )?minute\b/i;
+const LIMIT = /\bcurrent limit (?:of IP\S* )?is (\d{1,15}) (?:request weight|requests) per (?:1 )?minute\b/i;
 
 /** Binance. Limits are those of the address that calls: another key is no help, and hammering brings a ban. */
 export const binance: FaultProfile = {
