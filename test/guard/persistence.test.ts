@@ -232,6 +232,21 @@ describe('after a restart', () => {
     expect(after.key('a').state).toBe('cooling');
   });
 
+  test('a key that was coming back for long, while calls waited, did not damage the file', async () => {
+    const before = life();
+    const [ann] = keysOf('a');
+    const pool = { providers: { gemini: { keys: [{ ...ann!, limits: { concurrency: 2 } }] } }, maxWaitMs: MINUTE_MS };
+    before.guard.updateConfig({ keyManagement: pool });
+    await before.call(httpError(429, { 'retry-after': '1' }));
+    for (let call = 0; call < 400; call++) {
+      void before.guard.execute(() => new Promise(resolve => void clock.setTimeout(() => resolve('answered'), 100)), 'gemini').catch(() => undefined);
+    }
+    await clock.advance(4000);
+    expect(before.guard.getStats().keys['gemini']?.keys[0]?.requests).toBeGreaterThan(20);
+    const after = restart(before);
+    expect(after.warnings).toEqual([]);
+  });
+
   test('the use of a declared group is known', async () => {
     const options = {
       keys: keysOf('a', 'b').map(key => ({ ...key, group: 'team' })),

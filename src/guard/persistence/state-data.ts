@@ -169,7 +169,7 @@ function buildSchemas() {
     ...gates,
     quota: quota.optional(),
     held: z.literal(true).optional(),
-    ramp: amount.int().optional(),
+    ramp: amount.optional(),
     doubted: z.literal(true).optional(),
     group: z.string().optional(),
     own: group.optional(),
