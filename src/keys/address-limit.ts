@@ -116,9 +116,14 @@ export class AddressLimit {
   }
 
   private fits(underWay: number): boolean {
-    const used = this.used + underWay * this.cost;
+    const { limit } = this;
+    if (limit === undefined) return true;
+    // So many calls as it is reckoned from were served in one window. A figure that is absurd would else leave room for
+    // one call in each, which are too few to reckon from again.
+    const cost = Math.min(this.cost, Math.max(1, limit / CLEAR));
+    const used = this.used + underWay * cost;
     // A call that is larger than all of it is the provider's to refuse.
-    return this.limit === undefined || used === 0 || used + Math.round(this.cost) <= this.limit;
+    return used === 0 || used + Math.round(cost) <= limit;
   }
 
   private answered(used: number): void {

@@ -187,6 +187,23 @@ describe('what a call costs', () => {
     expect(address.availableAt(NOW + 2000)).toBe(TURN + MINUTE_MS);
   });
 
+  test('an absurd figure did not leave room for one call a minute, for a day', () => {
+    const address = learned(100);
+    for (let call = 1; call <= 8; call++) asked(address, NOW + call * 100, reading(call));
+    asked(address, NOW + 900, reading(5000));
+    let served = 0;
+    for (let at = TURN + MINUTE_MS; at < TURN + 2 * MINUTE_MS; at += 200) {
+      if (address.availableAt(at) > at) continue;
+      asked(address, at, served < 100 ? reading(++served) : refusal(100));
+    }
+    asked(address, TURN + 2 * MINUTE_MS - 100, refusal(100));
+    served = 0;
+    for (let at = TURN + 2 * MINUTE_MS; at < TURN + 3 * MINUTE_MS; at += 200) {
+      if (address.availableAt(at) <= at) asked(address, at, reading(++served));
+    }
+    expect(served).toBe(100);
+  });
+
   test('a call that is larger than the whole limit is the provider\'s to refuse', () => {
     const address = learned(10);
     for (let call = 1; call <= 5; call++) asked(address, NOW + call * 100, reading(call * 20, { isFailure: true }));
