@@ -177,7 +177,7 @@ export class ProviderBreaker {
 
   /** Opens at once, until the time the provider has named: to go on would make a ban of a limit. */
   ban(until: number): void {
-    this.bannedUntil = Math.max(this.bannedUntil, until);
+    this.bannedUntil = Math.max(this.bannedUntil, Math.min(until, this.clock.now() + LONGEST_BAN_MS));
     this.trip();
     // The provider knows better than the settings when it answers again.
     this.openUntil = Math.min(this.openUntil, this.bannedUntil);

@@ -37,6 +37,15 @@ describe('a ban of this address ends when the provider said', () => {
     expect(state()).toBe('CLOSED');
   });
 
+  test('a time that is absurd did not shut the provider off for good', async () => {
+    const { ban, clock, guard } = world({ recoveryTimeMs: 1000 });
+    await ban(999_999_999);
+    await clock.advance(31 * 86_400_000 - 1);
+    expect(await rejectionOf(guard.execute(() => 'never', PROVIDER))).toMatchObject({ code: 'CIRCUIT_OPEN', retryAfterMs: 1 });
+    await clock.advance(1);
+    expect(await guard.execute(() => 'back', PROVIDER)).toBe('back');
+  });
+
   test('the later one of two', async () => {
     const { ban, clock, guard } = world({ recoveryTimeMs: 600_000 });
     const early = fateOf(guard.execute(() => Promise.reject(httpError(418, { 'retry-after': '20' })), PROVIDER));
