@@ -88,7 +88,9 @@ function poolOf({ dialect, keys, quotas = [], told = {} }: SimulatedProvider, mo
   const isShared = told.groups === true && shared.length > 0;
   const groups: Record<string, { limits: KeyLimits }> = {};
   const namesOf = (of: readonly SimulatedQuota[], scale: number): KeyLimits =>
-    Object.fromEntries(of.map(({ counts, limit, per }) => [QUOTA_NAMES[counts][per], limit * scale]));
+    Object.fromEntries(
+      of.map(({ counts, limit, of: scope, per }) => [QUOTA_NAMES[counts][per], scope === 'key' ? limit * scale : limit]),
+    );
   const known = (of: readonly SimulatedQuota[], scale = 1): KeyLimits => {
     if (!told.limits) return {};
     const ofAll = namesOf(of.filter(({ perModel }) => !perModel), scale);

@@ -86,6 +86,12 @@ describe('keys', () => {
     expect(pool).toMatchObject({ keys: [{ limits: { rpm: 20 } }, { limits: { rpm: 10 } }] });
   });
 
+  test('were scaled where it is a project that is limited, which is as large as any', () => {
+    const scaled = [{ id: 'a', scale: 0.5 }, { id: 'b' }];
+    const pool = poolOf({ keys: scaled, quotas: [quotaOf({ of: 'project', limit: 10 })], told: { limits: true } });
+    expect(pool).toMatchObject({ keys: [{ limits: { rpm: 10 } }, { limits: { rpm: 10 } }] });
+  });
+
   test.each([{}, { groups: true }, { limits: false }])('have no limits where none were told: %o', told => {
     expect(poolOf({ quotas, told })).toMatchObject({ keys: [{ limits: {} }, { limits: {} }], groups: {} });
   });
