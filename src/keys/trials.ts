@@ -20,6 +20,7 @@ export class Trials {
   private isWaiting = false;
   private takenAt = -Infinity;
   private step = 1;
+  private refusedAt = -Infinity;
 
   constructor(windowMs: number, now: number) {
     this.windowMs = windowMs;
@@ -76,7 +77,10 @@ export class Trials {
   }
 
   refused(now: number): void {
-    this.intervalMs = Math.min(Math.max(HOUR_MS, this.windowMs), 2 * this.intervalMs);
+    // What is refused in a burst is refused for one cause.
+    const isNew = this.isWaiting || now - this.refusedAt >= this.windowMs;
+    if (isNew) this.intervalMs = Math.min(Math.max(HOUR_MS, this.windowMs), 2 * this.intervalMs);
+    this.refusedAt = now;
     this.isWaiting = false;
     this.step = 1;
     this.nextAt = now + this.intervalMs;
@@ -86,5 +90,6 @@ export class Trials {
     this.nextAt -= byMs;
     this.begunAt -= byMs;
     this.takenAt -= byMs;
+    this.refusedAt -= byMs;
   }
 }

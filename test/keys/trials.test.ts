@@ -28,6 +28,13 @@ test('each that is refused doubles the time to the next, up to an hour', () => {
   expect(waits).toEqual([5, 10, 20, 40, 80, 160, 320, 640, 1280, 2560, 3600]);
 });
 
+test('a burst that was refused did not put the next trial off for an hour', () => {
+  const trials = new Trials(MINUTE_MS, NOW);
+  trials.proven(NOW);
+  for (let call = 0; call < 50; call++) trials.refused(NOW + call * 100);
+  expect(nextOf(trials, NOW + 5000)).toBeLessThan(5 * MINUTE_MS);
+});
+
 test('each that is let through makes room for twice as many, and the next may follow at once', () => {
   const trials = new Trials(MINUTE_MS, NOW);
   trials.begin(NOW + 5000);
