@@ -328,6 +328,8 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     for (const key of keys) {
       if (except && (except.has(key) || doubtOf(key, demand.model) !== undefined)) continue;
       const obstacle = this.obstacleOf(key, demand);
+      // Where a lineup had it otherwise, a call that is sent back there would go round for ever.
+      if (!obstacle && except) this.lineups.refresh(key);
       at = Math.min(at, obstacle ? obstacle.at : demand.now);
       pending ||= obstacle?.pending === true;
       if (at <= demand.now) break;
@@ -459,8 +461,10 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     if (key.draining && key.inFlight === 0) this.remove(key);
     const isQuiet = group.inFlight === 0 && group.learned !== undefined;
     if (isQuiet) group.learned?.settled();
-    if (probes || isQuiet || group.inFlight + 1 === group.quota?.concurrency) this.refreshAll(group);
-    else if (!key.draining) this.lineups.refreshPending(key);
+    const concernsGroup = probes !== undefined || isQuiet || group.inFlight + 1 === group.quota?.concurrency;
+    if (concernsGroup) this.refreshAll(group);
+    // The key may have been moved to another group since it was taken.
+    if (!key.draining && (!concernsGroup || key.quotaGroup !== group)) this.lineups.refreshPending(key);
     this.line.announce();
   }
 
@@ -472,7 +476,7 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
 
   onTokensFreed({ group, key }: Lease): void {
     if (group.quota) this.refreshAll(group);
-    else this.refresh(key);
+    if (!group.quota || key.quotaGroup !== group) this.refresh(key);
   }
 
   // SettlementPool

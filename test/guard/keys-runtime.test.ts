@@ -426,6 +426,22 @@ describe('an update of the configuration', () => {
     expect(bench.key('a')).toMatchObject({ inFlight: 0, successes: 2 });
   });
 
+  test('a key that had changed its group was not seen to be free, and a call went round for ever between two opinions of it', async () => {
+    const limits = { concurrency: 1 };
+    const bench = poolBench([entry('a', { limits })]);
+    const headers = { 'x-ratelimit-limit-requests': '9', 'x-ratelimit-remaining-requests': '8', 'x-ratelimit-reset-requests': '60s' };
+    await bench.guard.execute(() => new Response(null, { headers }), PROVIDER);
+    const { end } = hold(bench, 'a');
+    await settle();
+    update(bench, [entry('a', { limits, group: 'new' })]);
+    const waiting = fateOf(bench.guard.execute(() => 'served', PROVIDER));
+    await settle();
+    expect(waiting.state).toBe('pending');
+    end();
+    await settle();
+    expect(waiting).toEqual({ state: 'resolved', value: 'served' });
+  });
+
   test('a new secret under the same id starts afresh', async () => {
     const bench = poolBench(['a', 'b']);
     bench.replies['a'] = [401, 'ok'];
