@@ -114,8 +114,8 @@ export class LearnedLimit {
   hear(reading: LimitReading, lease: Heard, underWay: UnderWay, now: number, until: number | undefined): void {
     const { limit, remaining, windowMs } = reading;
     const { ordinal } = lease;
-    // A limit of nothing is none, and a window of no time either.
-    if (limit !== undefined && limit > 0) this.limit = limit;
+    // A limit of nothing, or next to nothing, is none, and a window of no time either.
+    if (limit !== undefined && limit >= 1) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining === undefined) {
       this.countOurselves(now, until);
@@ -228,7 +228,7 @@ export class LearnedLimit {
       this.remaining = this.limit;
       this.left = this.limit;
       this.leftAt = now;
-      this.spanMs = this.windowMs ?? this.longestSpanMs;
+      this.spanMs = Math.min(this.windowMs ?? this.longestSpanMs, LONGEST_WINDOW_MS);
       this.resetAt = now + this.spanMs;
     } else if (this.refill.unitMs !== undefined) {
       this.left = this.refilled(now);
@@ -339,7 +339,7 @@ export class LearnedLimit {
    */
   adopt(data: LearnedLimitData, heardOf: number, now: number): void {
     const { limit, windowMs, remaining, left, refillMs, resetAt } = data;
-    if (limit !== undefined && limit > 0) this.limit = limit;
+    if (limit !== undefined && limit >= 1) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     this.refill.unitMs ??= refillMs;
     if (remaining === undefined || left === undefined || resetAt === undefined) {
@@ -376,7 +376,7 @@ export class LearnedLimit {
       this.inference = Inference.restore(inferred, now);
       return;
     }
-    if (limit !== undefined && limit > 0) this.limit = limit;
+    if (limit !== undefined && limit >= 1) this.limit = limit;
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining !== undefined && left !== undefined && resetAt !== undefined) {
       this.takeOver(data, remaining, left, Math.min(resetAt, now + LONGEST_WINDOW_MS), heardOf, now);

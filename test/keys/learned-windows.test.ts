@@ -54,6 +54,24 @@ test('a window is as long as it was seen to be, not as long as was left of it wh
   expect(taken).toBeLessThanOrEqual(10);
 });
 
+test('a window of years, told once, did not keep what was counted in it for longer than a day', () => {
+  const limit = new LearnedLimit('a', undefined);
+  let now = 1_000_000;
+  const years = 100_000_000_000;
+  limit.hear({ counts: 'a', limit: 2, remaining: 1, windowMs: years, resetAt: now + 1000 }, { at: now, ordinal: 0, key }, NOTHING, now, undefined);
+  now += 1000;
+  limit.take(1, now);
+  limit.take(1, now);
+  expect(limit.availableAt(1, now) - now).toBe(24 * 60 * MINUTE_MS);
+});
+
+test('a limit of a thousandth of a request did not let one through in each window', () => {
+  const limit = new LearnedLimit('requests', undefined);
+  limit.hear({ counts: 'requests', limit: 0.001, windowMs: MINUTE_MS }, { at: 0, ordinal: 0, key }, NOTHING, 50, undefined);
+  limit.take(1, 60);
+  expect(limit.availableAt(1, 70)).toBe(70);
+});
+
 test('of answers in any order the smallest figure of a window counts: nobody has to ask whether more is left', () => {
   fc.assert(
     fc.property(fc.shuffledSubarray([0, 1, 2], { minLength: 3 }), fc.shuffledSubarray([0, 1, 2], { minLength: 3 }), (arrived, heard) => {
