@@ -40,6 +40,7 @@ export const TROUBLES: readonly string[] = [
   'birch    its key was revoked',
   'maple    its project has used up the day',
   'orchid   two keys of one project that allows 8 requests a minute, which nobody told the guard',
+  'willow   nothing is wrong with it',
   `openai   answers 503 for ${OUTAGE_MS / 1000} s in the middle`,
 ];
 
