@@ -16,6 +16,7 @@ import { LearnedQuota, NAMELESS } from './learned-quota.ts';
 import type { LearnedLimitData, UnderWay } from './learned-limit.ts';
 import type { Blocked, Lineup, LineupOptions } from './lineup.ts';
 import { Lineups, type LineupsPool } from './lineups.ts';
+import type { ModelQuota } from './model-quotas.ts';
 import type { NormalizedKey } from './normalize.ts';
 import { addressObstacle, doubtOf, obstacleOf, type Obstacle } from './obstacle.ts';
 import type { DayReset, QuotaLimits } from './quota.ts';
@@ -461,7 +462,8 @@ export class Pool implements LeaseHolder, LineupsPool, SettlementPool, SharedPoo
     if (key.draining && key.inFlight === 0) this.remove(key);
     const isQuiet = group.inFlight === 0 && group.learned !== undefined;
     if (isQuiet) group.learned?.settled();
-    const concernsGroup = probes !== undefined || isQuiet || group.inFlight + 1 === group.quota?.concurrency;
+    const wasFull = group.inFlight + 1 === group.quota?.concurrency || lease.modelQuotas?.some(wasBusy);
+    const concernsGroup = probes !== undefined || isQuiet || wasFull === true;
     if (concernsGroup) this.refreshAll(group);
     // The key may have been moved to another group since it was taken.
     if (!key.draining && (!concernsGroup || key.quotaGroup !== group)) this.lineups.refreshPending(key);
@@ -731,6 +733,11 @@ function isCounted({ usedQuota, quotaGroup }: PoolKey): boolean {
 function isSilent({ isHeard, key }: Lease, { action, kind, scope, status, until }: Fault): boolean {
   if (status !== 429 || kind !== 'rate_limit' || action !== 'cool' || until !== undefined || isHeard) return false;
   return scope.startsWith('group') || (scope === 'key' && !key.quotaGroup.isNamed);
+}
+
+/** Before the attempt was over: some key of its group may wait for that. */
+function wasBusy({ inFlight, quota }: ModelQuota): boolean {
+  return inFlight + 1 === quota.concurrency;
 }
 
 function canServe(key: PoolKey, { model, only }: Demand): boolean {

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { PoolExhaustedError } from '../../src/guard/errors.ts';
 import type { KeyLimits } from '../../src/index.ts';
 import { ON_THE_WAY_MS } from '../../src/state/on-the-way.ts';
-import { OK, poolBench, PROVIDER } from './keys-bench.ts';
+import { OK, PATTERN, poolBench, PROVIDER } from './keys-bench.ts';
 import { benchOf, held, settle } from './support.ts';
 
 const MINUTE_MS = 60_000 + ON_THE_WAY_MS;
@@ -89,6 +89,24 @@ describe('a limit of one model', () => {
     expect(waiting.state).toBe('pending');
     await clock.advance(1);
     expect(waiting).toEqual(OK('a'));
+  });
+
+  test('of attempts at once of a group is free for all its keys again, whichever has had the attempt', async () => {
+    const { call, guard, replies } = poolBench([{ id: 'a', group: 'red' }, { id: 'b', group: 'red' }], {
+      strategy: 'priority',
+      maxWaitMs: 10_000,
+      groups: { red: { limits: { models: { pro: { concurrency: 1 } } } } },
+    });
+    const running = held();
+    replies.a = [running.fn];
+    call({ model: 'pro' });
+    await settle();
+    const waiting = call({ model: 'pro' });
+    await settle();
+    guard.keys.disable(PATTERN, 'a');
+    running.finish('done');
+    await settle();
+    expect(waiting).toEqual(OK('b'));
   });
 
   test('is waited for, while calls of other models pass', async () => {
