@@ -13,6 +13,8 @@ import { ToldWindow } from './told-window.ts';
 
 /** Longer than a day no limit is believed that an answer speaks of by the way; without its size, an hour. */
 const LONGEST_WINDOW_MS = DAY_MS;
+/** What only a refusal has told is not told again while it is kept to: in the end, one more finds out whether it was raised. */
+const TOLD_FOR_MS = 2 * DAY_MS;
 /** Resets of one window that differ by no more are the same: they are told in seconds, and take time to come. */
 const SAME_RESET_MS = 2000;
 
@@ -93,6 +95,8 @@ export class LearnedLimit {
   /** Nobody knows what became of what was under way: one call finds out. */
   private isUncertain = false;
   private window: QuotaWindow | undefined = undefined;
+  /** When a refusal last told the limit of a window that we count ourselves. */
+  private toldAt = -Infinity;
   /** The youngest lease whose answer was heard. */
   private heardOf = -1;
   private heardAt = -Infinity;
@@ -119,6 +123,7 @@ export class LearnedLimit {
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     if (remaining === undefined) {
       this.countOurselves(now, until);
+      this.toldAt = now;
       return;
     }
     const left = remaining - this.weightOf(underWay.requests, underWay.tokens);
@@ -205,6 +210,7 @@ export class LearnedLimit {
   /** The earliest time a request of so many tokens fits. */
   availableAt(tokens: number, now: number): number {
     if (this.inference) return this.inference.availableAt(now);
+    if (this.isOutOfDate(now)) this.forget();
     const needed = this.needed(tokens);
     if (this.window) return this.window.availableAt(needed, now);
     if (now >= this.resetAt || this.left >= needed || this.isUncertain || now >= this.retryAt) return now;
@@ -243,6 +249,16 @@ export class LearnedLimit {
     this.left -= weight;
   }
 
+  private isOutOfDate(now: number): boolean {
+    return this.window !== undefined && this.heardOf < 0 && now >= this.toldAt + TOLD_FOR_MS;
+  }
+
+  private forget(): void {
+    this.window = undefined;
+    this.limit = undefined;
+    this.windowMs = undefined;
+  }
+
   /** How much is left, with what has come back since. */
   private refilled(now: number): number {
     const { unitMs } = this.refill;
@@ -273,6 +289,7 @@ export class LearnedLimit {
     this.inference?.setBack(byMs);
     this.resetAt -= byMs;
     this.leftAt -= byMs;
+    this.toldAt -= byMs;
     this.retryAt -= byMs;
     this.heardAt -= byMs;
     this.togetherSince -= byMs;
@@ -320,12 +337,13 @@ export class LearnedLimit {
 
   /** What the provider has told of it. */
   get figures(): LearnedLimitData {
-    const { counts, limit, windowMs, remaining, left, leftAt, refill, resetAt, retryAt, slide, spanMs, heardFrom } = this;
+    const { counts, limit, windowMs, remaining, left, leftAt, refill, resetAt, retryAt, slide, spanMs, heardFrom, toldAt } = this;
     return {
       counts,
       ...(limit !== undefined && { limit }),
       ...(windowMs !== undefined && { windowMs }),
       ...(this.heardOf >= 0 && { remaining, left, leftAt, resetAt, spanMs, heardFrom }),
+      ...(this.heardOf < 0 && this.window && { toldAt }),
       ...(refill.unitMs !== undefined && { refillMs: refill.unitMs }),
       ...(slide.windowMs !== undefined && { slidingMs: slide.windowMs }),
       ...(retryAt !== Infinity && { retryAt }),
@@ -343,7 +361,9 @@ export class LearnedLimit {
     if (windowMs !== undefined && windowMs > 0) this.windowMs = windowMs;
     this.refill.unitMs ??= refillMs;
     if (remaining === undefined || left === undefined || resetAt === undefined) {
-      if (this.heardOf < 0) this.countOurselves(now, undefined);
+      if (this.heardOf >= 0) return;
+      this.countOurselves(now, undefined);
+      this.toldAt = Math.max(this.toldAt, Math.min(data.toldAt ?? now, now));
       return;
     }
     const until = Math.min(resetAt, now + LONGEST_WINDOW_MS);
@@ -383,7 +403,8 @@ export class LearnedLimit {
       this.settled();
     }
     if (!window) return;
-    const { slidingMs } = data;
+    const { slidingMs, toldAt = now } = data;
+    this.toldAt = Math.min(toldAt, now);
     if (slidingMs !== undefined && this.limit !== undefined) this.window = new ToldWindow(this.limit, slidingMs);
     else this.countOurselves(now, undefined);
     this.window?.restore(window, now);

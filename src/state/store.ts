@@ -132,6 +132,8 @@ export interface SharedLimit {
   readonly left?: number | undefined;
   /** When that was so. */
   readonly leftAt?: number | undefined;
+  /** When a refusal last told the limit, where answers do not say what is left of it. */
+  readonly toldAt?: number | undefined;
   /** After how many ms one more is there, where it comes back bit by bit. */
   readonly refillMs?: number | undefined;
   /** How long its window is, where that slides. */

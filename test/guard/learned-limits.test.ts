@@ -429,6 +429,20 @@ describe('a limit named in a refusal', () => {
     expect(await bench.guard.execute(() => 'fine', options)).toBe('fine');
   });
 
+  test('is believed for two days, and then found out again: it may have been raised', async () => {
+    const bench = gemini();
+    const id = 'GenerateRequestsPerMinutePerProjectPerModel-FreeTier';
+    const ask = (): Promise<unknown> => bench.guard.execute(() => 'fine', options);
+    await bench.guard.execute(() => refusal(id, 'generate_content_free_tier_requests', '1'), options);
+    await bench.clock.advance(2 * 86_400_000 - 1000);
+    expect(await ask()).toBe('fine');
+    expect(await rejectionOf(ask())).toBeInstanceOf(PoolExhaustedError);
+    await bench.clock.advance(60_000 + ON_THE_WAY_MS);
+    for (let call = 0; call < 5; call++) expect(await ask()).toBe('fine');
+    await bench.guard.execute(() => refusal(id, 'generate_content_free_tier_requests', '1'), options);
+    expect(await rejectionOf(ask())).toBeInstanceOf(PoolExhaustedError);
+  });
+
   test('of a day ends at the midnight of the provider', async () => {
     const bench = gemini();
     const id = 'GenerateRequestsPerDayPerProjectPerModel-FreeTier';

@@ -36,6 +36,23 @@ test.each<[string, LimitReading[], object | undefined]>([
   expect(countable(...readings)).toEqual(expected);
 });
 
+test('how long a limit that a refusal told is believed outlives the process, and travels with it', () => {
+  const quota = new LearnedQuota(undefined);
+  quota.hear('m', { counts: 'requests', limit: 5, windowMs: 60_000 }, { at: NOW, ordinal: 0, key: { id: 'k' } }, NOTHING, NOW, NOW + 1000);
+  const [figures] = quota.told('m').map(limit => limit.figures);
+  expect(figures).toMatchObject({ limit: 5, toldAt: NOW });
+  const later = NOW + 2 * DAY_MS;
+  const restored = new LearnedQuota(undefined);
+  restored.restore(quota.snapshot(NOW)!, 0, later - 1);
+  const adopted = new LearnedQuota(undefined);
+  adopted.adopt('m', [figures!], 0, later - 1);
+  for (const each of [restored, adopted]) {
+    expect(each.countable('m')).toEqual({ rpm: 5 });
+    expect(each.availableAt('m', 1, later)).toBe(later);
+    expect(each.countable('m')).toBeUndefined();
+  }
+});
+
 test('nothing is known of a model that nobody has spoken of', () => {
   expect(new LearnedQuota(undefined).countable('m')).toBeUndefined();
 });

@@ -9,7 +9,7 @@ const VERSION = 1;
 /** Less is jitter, and changes nothing. */
 const JITTER_MS = 5000;
 /** Where times stand; beside them, every other number of a list of events is one. */
-const TIMES = new Set(['until', 'since', 'leftAt', 'resetAt', 'retryAt', 'lastFailureAt', 'openUntil', 'bannedUntil']);
+const TIMES = new Set(['until', 'since', 'leftAt', 'resetAt', 'retryAt', 'toldAt', 'lastFailureAt', 'openUntil', 'bannedUntil']);
 
 /** What is known of something, and the day somebody last had it in use, epoch ms. */
 export interface Entry<Data> {
@@ -147,6 +147,7 @@ function buildSchemas() {
       remaining: z.number().optional(),
       left: z.number().optional(),
       leftAt: z.number().optional(),
+      toldAt: z.number().optional(),
       refillMs: z.number().positive().optional(),
       slidingMs: z.number().positive().optional(),
       resetAt: z.number().optional(),

@@ -146,7 +146,7 @@ function readLimits(value: string): SharedLimit[] | undefined {
   }
 }
 
-const TIMES = ['leftAt', 'resetAt', 'retryAt'] as const;
+const TIMES = ['leftAt', 'resetAt', 'retryAt', 'toldAt'] as const;
 const NUMBERS = ['limit', 'windowMs', 'remaining', 'left', 'refillMs', 'slidingMs', 'spanMs', ...TIMES] as const;
 
 function isLimit(value: unknown): value is SharedLimit {
