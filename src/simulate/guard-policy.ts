@@ -7,7 +7,6 @@ const QUOTA_NAMES = { requests: { minute: 'rpm', day: 'rpd' }, tokens: { minute:
 
 /** Nobody is turned away while there is time to wait. */
 const LONG_QUEUE = 1_000_000;
-const DEFAULT_QUEUE = 100;
 
 /** The guard itself, one per process, as it is configured by who knows what the scenario says he was told. */
 export const guardPolicy: Policy = { name: 'guard', start: surroundings => start(surroundings, () => undefined) };
@@ -16,7 +15,7 @@ export const guardPolicy: Policy = { name: 'guard', start: surroundings => start
 export const defaultsPolicy: Policy = {
   name: 'guard, defaults',
   start: surroundings => {
-    const guard = { options: { queue: { maxQueueSize: DEFAULT_QUEUE } } };
+    const guard = { options: { queue: {} } };
     return start({ ...surroundings, scenario: { ...surroundings.scenario, guard } }, () => undefined);
   },
 };

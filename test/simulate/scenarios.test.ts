@@ -1,6 +1,8 @@
+import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
+import { peers } from '../../bench/policies/index.ts';
 import { scenarios } from '../../bench/scenarios/index.ts';
-import { guardPolicy, simulate } from '../../src/simulate.ts';
+import { compare, defaultsPolicy, guardPolicy, simulate, toTable } from '../../src/simulate.ts';
 
 test.each(scenarios.map(scenario => [scenario.name, scenario] as const))(
   '%s: the guard serves what there is, and wastes next to nothing',
@@ -20,4 +22,11 @@ test('a limit on the address is met once', async () => {
   expect(guard!.goodput).toBeGreaterThanOrEqual(0.9995);
   // Those that were under way when it was met.
   expect(guard!.errors).toBeLessThanOrEqual(5);
+});
+
+test('the page shows what a run gives', async () => {
+  const page = readFileSync(new URL('../../docs/goodput.md', import.meta.url), 'utf8');
+  for (const { name } of scenarios) expect(page).toContain(`\n### ${name}\n`);
+  const cheap = scenarios.find(({ name }) => name === 'a burst of ten times the quota')!;
+  expect(page).toContain(toTable(await compare(cheap, [guardPolicy, defaultsPolicy, ...peers], [1, 2, 3])));
 });
