@@ -99,6 +99,12 @@ function aimsOf(measured: readonly Section[]): Aim[] {
     ['the same, 90 % of the keys cooling', worstRatio(measured, 'key lease, 90 %'), 3, 'x'],
     ['a bare EVALSHA over a lease in Redis, per second, 100 in flight', ratioOf('Redis: leases', 'a bare', 'lease, four'), 1.25, 'x'],
     ['the same, one after the other', ratioOf('Redis: leases per second, one', 'a bare', 'lease, four'), 1.25, 'x'],
+    [
+      'round trips with blocks of 50 over those without, one after the other',
+      ratioOf('Redis: round trips', 'guard, blocks of 50, one', 'guard, one'),
+      0.1,
+      'x',
+    ],
     ['an idle key', valueOf('memory', 'per idle key'), 1024, ' B'],
     ['timers while idle', valueOf('memory', 'timers'), 0, ''],
     ['a 401 known to three other processes, p99', valueOf('Redis: how soon', '99th, the others at work'), 100, ' ms'],
