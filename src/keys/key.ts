@@ -267,11 +267,13 @@ export class PoolKey extends Gated implements KeyView {
 
 /** When what the quota allows for the model alone has room. */
 function modelAvailableAt(quota: Quota, group: QuotaGroup, model: string | undefined, tokens: number, now: number): number {
-  if (quota.isModelBusy(model)) {
+  const entry = quota.models?.of(model);
+  if (!entry) return now;
+  if (entry.inFlight >= entry.quota.concurrency) {
     group.reclaimExpired(now);
-    if (quota.isModelBusy(model)) return group.nextExpiry;
+    if (entry.inFlight >= entry.quota.concurrency) return group.nextExpiry;
   }
-  return quota.modelAvailableAt(model, tokens, now);
+  return entry.quota.availableAt(tokens, now);
 }
 
 function modelFilter(settings: NormalizedKey): ((model: string) => boolean) | undefined {

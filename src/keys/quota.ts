@@ -149,17 +149,6 @@ export class Quota {
     this.tpd?.adjust(at, after - before, now);
   }
 
-  /** As {@link availableAt}, of the model alone. */
-  modelAvailableAt(model: string | undefined, tokens: number, now: number): number {
-    return this.models?.of(model)?.quota.availableAt(tokens, now) ?? now;
-  }
-
-  /** True where so many attempts of the model are under way as may be. */
-  isModelBusy(model: string | undefined): boolean {
-    const entry = this.models?.of(model);
-    return entry !== undefined && entry.inFlight >= entry.quota.concurrency;
-  }
-
   /**
    * The provider tells how much of a limit is used. Where it is one of these, and less than was counted here, its
    * figure holds. True where there is more room now.

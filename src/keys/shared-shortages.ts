@@ -1,3 +1,4 @@
+import { NAMELESS } from './learned-quota.ts';
 import { makeRoom } from './make-room.ts';
 import type { SharedShortage } from './shared-shortage.ts';
 
@@ -22,14 +23,13 @@ export class SharedShortages {
   }
 
   availableAt(call: { readonly model: string | undefined; readonly tokens: number }, now: number): number {
-    let at = now;
-    for (const shortage of this.of(call.model)) at = Math.max(at, shortage.availableAt(call, now));
-    return at;
+    const ofModel = this.models?.get(call.model ?? NAMELESS);
+    return Math.max(now, this.all?.availableAt(call, now) ?? now, ofModel?.availableAt(call, now) ?? now);
   }
 
   /** Those that concern calls of the model; first the one that concerns all. */
   of(model: string | undefined): SharedShortage[] {
-    const ofModel = this.models?.get(model ?? '');
+    const ofModel = this.models?.get(model ?? NAMELESS);
     if (!this.all) return ofModel ? [ofModel] : [];
     return ofModel ? [this.all, ofModel] : [this.all];
   }

@@ -325,7 +325,6 @@ function parse(message: string): Record<string, unknown> | undefined {
   }
 }
 
-/** The message may show where the server is, and how one signs in there. */
 /** The words of an error and its code, and nothing else: the client's own hold the commands, with which one signs in. */
 function plainly(error: unknown): unknown {
   if (!(error instanceof Error) || error instanceof TooLate || error instanceof ConnectionClosed) return error;
@@ -335,6 +334,7 @@ function plainly(error: unknown): unknown {
   return typeof code === 'string' ? Object.assign(plain, { code }) : plain;
 }
 
+/** The message may show where the server is, and how one signs in there. */
 function nameOf(cause: unknown): string {
   if (!(cause instanceof Error)) return typeof cause;
   const code: unknown = Reflect.get(cause, 'code');
